@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checkers
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Result is how one run of a check ended.
+type Result struct {
+	Outcome Outcome
+	Class   Class         // why it did not pass; ClassNone when it did
+	RTT     time.Duration // from the first packet to the verdict
+	Message string        // for people, at most MaxMessage bytes
+}
+
+// MaxMessage is the most that a Result's message holds, in bytes.
+const MaxMessage = 240
+
+// Outcome is the verdict of one run.
+type Outcome uint8
+
+// The outcomes of a run. OutcomeUnknown means that the director could not run
+// the check (no file descriptor, no local port): it says nothing of the server
+// and moves no counter.
+const (
+	OutcomeUnknown Outcome = iota
+	OutcomePass
+	OutcomeFail
+)
+
+// Class tells why a run did not pass.
+type Class uint8
+
+// The classes of failure. ClassRefused, ClassTimeout and ClassUnreachable mean
+// that no connection came about or nothing was heard on it; the others mean
+// that the server still talks, so that its open connections are worth keeping.
+const (
+	ClassNone        Class = iota
+	ClassRefused           // the server's host answered with a reset
+	ClassTimeout           // nothing was heard before the deadline
+	ClassUnreachable       // no route, or an ICMP error
+	ClassTLS               // handshake or certificate
+	ClassProtocol          // not the protocol that was expected
+	ClassStatus            // a status outside the expected ranges
+	ClassContent           // the expected text is missing
+	ClassLocal             // the director's own fault; goes with OutcomeUnknown
+)
+
+// Checker is one kind of check with its options, ready to run any number of
+// times in parallel. Check returns when ctx ends at the latest.
+type Checker interface {
+	Check(ctx context.Context, target netip.AddrPort) Result
+}
+
+// Timing says how often a check runs and how many results decide.
+type Timing struct {
+	Interval     time.Duration // between runs while the state is settled
+	FastInterval time.Duration // between runs while rising or falling
+	Timeout      time.Duration // of one run
+	Rise         int           // passes in a row that raise a server
+	Fall         int           // failures in a row that lower it
+}
+
+// Budget is the longest time from a server's death to the verdict that it is
+// down: one interval until the check starts, then Fall runs that each take
+// their timeout or the fast interval, whichever is longer.
+func (t Timing) Budget() time.Duration {
+	step := max(t.FastInterval, t.Timeout)
+	return t.Interval + time.Duration(t.Fall-1)*step + t.Timeout
+}
+
+// Key names a probe. All users of one check on one target share one probe.
+type Key struct {
+	Check  string
+	Target netip.AddrPort
+}
+
+// Probe is one check on one target, as the scheduler runs it.
+type Probe struct {
+	Key     Key
+	Checker Checker
+	Timing  Timing
+	// Fingerprint changes when the check's options or timing do. A probe that
+	// is set again with the same key and fingerprint keeps its counters, its
+	// phase and its run in flight.
+	Fingerprint string
+}
+
+// Status is where a probe stands between up and down.
+type Status uint8
+
+// The statuses of a probe. Rising and falling are on the way: a falling probe
+// still counts as up, a rising one as down. The first result decides at once.
+const (
+	StatusUnknown Status = iota
+	StatusUp
+	StatusFalling
+	StatusDown
+	StatusRising
+)
+
+// Transition is a probe's change between unknown, up and down.
+type Transition struct {
+	Key    Key
+	Status Status // StatusUp or StatusDown
+	Result Result // of the run that decided
+	At     time.Time
+}

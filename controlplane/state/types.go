@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// State is all that the director has decided, and why. It is a value: Apply
+// returns a new one and leaves the old untouched.
+type State struct {
+	Config   *config.Config
+	Probes   map[checkers.Key]Probe
+	Servers  map[ServerID]Server
+	Services map[string]Service
+}
+
+// Probe is the last verdict of one check on one target.
+type Probe struct {
+	Status  checkers.Status // StatusUnknown, StatusUp or StatusDown
+	Class   checkers.Class
+	Message string
+	Since   time.Time
+}
+
+// ServerID names a real server within its pool.
+type ServerID struct{ Pool, Name string }
+
+// Verdict is the state of a real server.
+type Verdict uint8
+
+// The verdicts. VerdictUnknown: not all of its checks have had a result yet and
+// none has failed. VerdictDrain: a check fails, but the host still accepts
+// connections: new ones go elsewhere, open ones are kept. VerdictDown: it does
+// not.
+const (
+	VerdictUnknown Verdict = iota
+	VerdictUp
+	VerdictDrain
+	VerdictDown
+)
+
+// Server is what was decided on a real server.
+type Server struct {
+	ID      ServerID
+	Config  config.Server
+	Verdict Verdict
+	Weight  int    // effective; zero unless up
+	Reason  string // the check that decided and what it said
+	Since   time.Time
+}
+
+// Mode is the state of a virtual service.
+type Mode uint8
+
+// The modes. ModePending: too few results yet to decide; what the kernel holds
+// is left as it is. ModeLinger: serving, while exchanges of the sorry page that
+// are still in flight are finished.
+const (
+	ModePending Mode = iota
+	ModeServe
+	ModeSorry
+	ModeLinger
+)
+
+// Service is what was decided on a virtual service.
+type Service struct {
+	Name        string
+	Mode        Mode
+	Orphans     config.Orphans // never auto: pass, reset or drop
+	Live        int            // servers that are up
+	Reason      string         // "2 of 2 servers up", "0 of 2 servers up, quorum 1"
+	Since       time.Time
+	LingerUntil time.Time // only in ModeLinger
+	DecideBy    time.Time // only in ModePending: then unknown counts as down
+}
+
+// Event is what State is changed by.
+type Event interface{ event() }
+
+// Loaded is a configuration that takes the place of the one before.
+type Loaded struct{ Config *config.Config }
+
+// Probed is a probe's transition.
+type Probed struct{ Transition checkers.Transition }
+
+// Tick is the passing of time: Next tells when one is due.
+type Tick struct{}
+
+func (Loaded) event() {}
+func (Probed) event() {}
+func (Tick) event()   {}
+
+// Change is something that an operator wants to hear of: one log line, one
+// event of the API.
+type Change struct {
+	At       time.Time
+	Kind     Kind
+	Name     string // service, or pool/server
+	From, To string
+	Reason   string
+}
+
+// Kind is what a Change is about.
+type Kind string
+
+// The kinds of changes.
+const (
+	KindServer  Kind = "server"
+	KindService Kind = "service"
+	KindConfig  Kind = "config"
+)
