@@ -102,10 +102,18 @@ const (
 	StatusRising
 )
 
-// Transition is a probe's change between unknown, up and down.
+// Transition is a probe's change between unknown, up and down. A probe that
+// stays down while its failures turn from soft to hard, or back, makes one too:
+// see Class.Hard.
 type Transition struct {
 	Key    Key
 	Status Status // StatusUp or StatusDown
 	Result Result // of the run that decided
 	At     time.Time
+}
+
+// Hard tells whether a failure of this class means that the host no longer
+// accepts connections. A soft failure leaves open connections worth keeping.
+func (c Class) Hard() bool {
+	return c == ClassRefused || c == ClassTimeout || c == ClassUnreachable
 }
