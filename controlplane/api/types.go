@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import "time"
+
+// Status is all that the daemon knows, at one moment.
+type Status struct {
+	Name    string    `json:"name"`    // director.name
+	Version string    `json:"version"` // of the running binary
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Ready   bool      `json:"ready"` // every service is decided
+	Config  Config    `json:"config"`
+
+	Services    []Service          `json:"services"`
+	Servers     []Server           `json:"servers"`
+	Probes      []Probe            `json:"probes"`
+	Lateness    Lateness           `json:"lateness"`
+	Targets     []Target           `json:"targets"`
+	Attachments []Attachment       `json:"attachments"`
+	Verdicts    map[string]Counter `json:"verdicts"` // of the sorry engine, all services
+	// Problems are what the daemon could not find out for this answer.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Config is where the configuration came from and how its last reload ended.
+type Config struct {
+	File   string    `json:"file"`
+	Loaded time.Time `json:"loaded"` // when the one in force was loaded
+	Reload *Reload   `json:"last_reload,omitempty"`
+}
+
+// Reload is how one reload ended.
+type Reload struct {
+	At time.Time `json:"at"`
+	OK bool      `json:"ok"`
+	// Errors are all mistakes of the configuration that was refused, each with
+	// file and line. The configuration in force stays.
+	Errors []string `json:"errors,omitempty"`
+}
+
+// Service is one virtual service.
+type Service struct {
+	Name     string             `json:"name"`
+	Mode     string             `json:"mode"`   // pending, serve, sorry, linger
+	Reason   string             `json:"reason"` // why, for people
+	Since    time.Time          `json:"since"`
+	Live     int                `json:"live"`  // servers that are up
+	Total    int                `json:"total"` // servers in the pool
+	Pool     string             `json:"pool"`
+	Method   string             `json:"method"`
+	Sched    string             `json:"scheduler"`
+	Page     string             `json:"page,omitempty"`
+	Orphans  string             `json:"orphans"`
+	Virtuals []string           `json:"virtuals"` // 192.0.2.10:80/tcp
+	Verdicts map[string]Counter `json:"verdicts"` // of the sorry engine
+	// Budget is the longest time from a server's death to its verdict.
+	Budget float64 `json:"detection_budget_seconds"`
+}
+
+// Server is one real server of one pool.
+type Server struct {
+	Pool    string    `json:"pool"`
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	Port    uint16    `json:"port,omitempty"` // absent: the port that the client asked for
+	Verdict string    `json:"verdict"`        // unknown, up, drain, down
+	Weight  int       `json:"weight"`         // in effect; 0 unless up
+	Reason  string    `json:"reason"`
+	Since   time.Time `json:"since"`
+}
+
+// Probe is one check on one target, however many services use it.
+type Probe struct {
+	Check  string    `json:"check"`
+	Target string    `json:"target"`
+	Status string    `json:"status"` // unknown, up, falling, down, rising
+	Since  time.Time `json:"since,omitzero"`
+	Runs   uint64    `json:"runs"`
+	Last   *Result   `json:"last,omitempty"`
+	Budget float64   `json:"detection_budget_seconds"`
+}
+
+// Result is how the last run of a probe ended.
+type Result struct {
+	At      time.Time `json:"at"`
+	Outcome string    `json:"outcome"`         // pass, fail, unknown
+	Class   string    `json:"class,omitempty"` // refused, timeout, ...
+	RTT     float64   `json:"rtt_seconds"`
+	Message string    `json:"message,omitempty"`
+}
+
+// Lateness is how much later than planned the runs of checks started: the
+// director's own health.
+type Lateness struct {
+	P50    float64 `json:"p50_seconds"`
+	P99    float64 `json:"p99_seconds"`
+	Max    float64 `json:"max_seconds"`
+	Missed uint64  `json:"missed"` // runs left out because the one before still ran
+}
+
+// Target is one part of the kernel that is kept as decided.
+type Target struct {
+	Name      string    `json:"name"`
+	InSync    bool      `json:"in_sync"`
+	Rows      int       `json:"rows"`
+	Repairs   uint64    `json:"repairs"` // drift that was put right
+	Errors    uint64    `json:"errors"`
+	LastError string    `json:"last_error,omitempty"`
+	LastSync  time.Time `json:"last_sync,omitzero"`
+}
+
+// Attachment is the sorry engine on one interface.
+type Attachment struct {
+	Interface string `json:"interface"`
+	Index     int    `json:"index"`
+	XDP       bool   `json:"xdp"`
+	TC        bool   `json:"tc"`
+}
+
+// Counter counts packets of one verdict.
+type Counter struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Event is something that an operator wants to hear of.
+type Event struct {
+	Seq    uint64    `json:"seq"` // counts from 1 since the daemon started
+	At     time.Time `json:"at"`
+	Kind   string    `json:"kind"` // server, service, config, drift
+	Name   string    `json:"name"`
+	From   string    `json:"from,omitempty"`
+	To     string    `json:"to,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+}
