@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef MAITRED_COOKIE_H
+#define MAITRED_COOKIE_H
+
+#include "maps.h"
+#include "parse.h"
+
+/*
+ * The whole state of an exchange lies in the numbers that the client sends
+ * back. Our initial sequence number is a keyed hash of the connection with bits
+ * 16 to 18 replaced:
+ *
+ *     31            19 18  17 16 15             0
+ *    +----------------+---+-----+----------------+
+ *    |      hash      | g |class|      hash      |
+ *    +----------------+---+-----+----------------+
+ *
+ * class is the segment size that the SYN allowed, g which of the service's two
+ * pages the exchange began on. An acknowledgement less the hash alone is then
+ * g, class and, in the low 16 bits, the offset of the next byte of the page. A
+ * number that is not ours passes for a valid one once in 2^32 / (16 * length).
+ */
+#define COOKIE_FIELD (7U << 16)
+
+struct cookie {
+	__u8 class;
+	__u8 page; /* g */
+	__u32 offset; /* of the next byte that the client wants */
+};
+
+#define SEGMENT_MAX 1440
+
+/*
+ * A maximum segment size below 536 gets class 0 all the same: every IPv4 host
+ * takes a datagram of 576 bytes (RFC 1122, 3.3.2).
+ */
+static __always_inline __u8 class_of(__u32 mss)
+{
+	if (mss >= 1440)
+		return 3;
+	if (mss >= 1360)
+		return 2;
+	return mss >= 1220;
+}
+
+/* Bytes of payload; a switch, since the verifier has no bounds for a table. */
+static __always_inline __u32 segment_size(__u8 class)
+{
+	switch (class & 3) {
+	case 0:
+		return 536;
+	case 1:
+		return 1220;
+	case 2:
+		return 1360;
+	default:
+		return SEGMENT_MAX;
+	}
+}
+
+/* SipHash-2-4 (Aumasson and Bernstein, 2012). */
+struct sip {
+	__u64 v0, v1, v2, v3;
+};
+
+static __always_inline __u64 rotate(__u64 v, int by)
+{
+	return v << by | v >> (64 - by);
+}
+
+static __always_inline void sip_round(struct sip *s)
+{
+	s->v0 += s->v1;
+	s->v1 = rotate(s->v1, 13) ^ s->v0;
+	s->v0 = rotate(s->v0, 32);
+	s->v2 += s->v3;
+	s->v3 = rotate(s->v3, 16) ^ s->v2;
+	s->v0 += s->v3;
+	s->v3 = rotate(s->v3, 21) ^ s->v0;
+	s->v2 += s->v1;
+	s->v1 = rotate(s->v1, 17) ^ s->v2;
+	s->v2 = rotate(s->v2, 32);
+}
+
+static __always_inline void sip_word(struct sip *s, __u64 word)
+{
+	s->v3 ^= word;
+	sip_round(s);
+	sip_round(s);
+	s->v0 ^= word;
+}
+
+static __always_inline __u64 pair(__be32 low, __be32 high)
+{
+	return (__u64)high << 32 | low;
+}
+
+/* The hash of a connection, with the cookie's field clear. */
+static __always_inline __u32 cookie_base(const struct packet *p,
+					 const struct cookie_key *key)
+{
+	struct sip s = {
+		.v0 = key->k0 ^ 0x736f6d6570736575ULL,
+		.v1 = key->k1 ^ 0x646f72616e646f6dULL,
+		.v2 = key->k0 ^ 0x6c7967656e657261ULL,
+		.v3 = key->k1 ^ 0x7465646279746573ULL,
+	};
+	__u64 length = 16;
+
+	if (p->v6) {
+		sip_word(&s, pair(p->saddr[0], p->saddr[1]));
+		sip_word(&s, pair(p->saddr[2], p->saddr[3]));
+		sip_word(&s, pair(p->daddr[0], p->daddr[1]));
+		sip_word(&s, pair(p->daddr[2], p->daddr[3]));
+		length = 40;
+	} else {
+		sip_word(&s, pair(p->saddr[3], p->daddr[3]));
+	}
+	sip_word(&s, pair((__u32)p->dport << 16 | p->sport, 0));
+	sip_word(&s, length << 56);
+	s.v2 ^= 0xff;
+	sip_round(&s);
+	sip_round(&s);
+	sip_round(&s);
+	sip_round(&s);
+	return (__u32)(s.v0 ^ s.v1 ^ s.v2 ^ s.v3) & ~COOKIE_FIELD;
+}
+
+static __always_inline __u32 cookie_make(const struct packet *p,
+					 const struct setting *s, __u8 class,
+					 __u8 page)
+{
+	__u32 base = cookie_base(p, &s->keys[s->current & 1]);
+
+	return base | (__u32)(page & 1) << 18 | (__u32)(class & 3) << 16;
+}
+
+/*
+ * Reads what an acknowledgement says, and returns the page that it is about, or
+ * NULL where it is no acknowledgement of ours.
+ */
+static __always_inline const struct page *
+cookie_read(const struct packet *p, const struct setting *s,
+	    const struct service *svc, struct cookie *c)
+{
+	for (int i = 0; i < 2; i++) {
+		__u32 base = cookie_base(p, &s->keys[(s->current + i) & 1]);
+		__u32 diff = p->ack - 1 - base;
+		const struct page *page;
+
+		if (diff >> 19)
+			continue;
+		c->page = diff >> 18 & 1;
+		c->class = diff >> 16 & 3;
+		c->offset = diff & 0xffff;
+		page = page_at(svc->page[c->page]);
+		if (page && c->offset <= page->length + 1)
+			return page;
+	}
+	return NULL;
+}
+
+#endif

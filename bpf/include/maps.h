@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef MAITRED_MAPS_H
+#define MAITRED_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "types.h"
+#include "verdict.h"
+
+/* 4096 rows of 44 bytes and a bucket each: 0.5 MB. */
+#define SERVICES_MAX 4096
+/* Slot 0 stays empty. A page costs 194 KiB, only where there is one. */
+#define PAGES_MAX 1024
+#define INTERFACES_MAX 256
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct service_key);
+	__type(value, struct service);
+	__uint(max_entries, SERVICES_MAX);
+} services SEC(".maps");
+
+struct page_slot {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct page);
+	__uint(max_entries, 1);
+} page_template SEC(".maps");
+
+/*
+ * A page is an inner map, never changed once it is here: a new page is a new
+ * map in another slot, and no client sees half of one and half of the other.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__type(key, __u32);
+	__uint(max_entries, PAGES_MAX);
+	__array(values, struct page_slot);
+} pages SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct setting);
+	__uint(max_entries, 1);
+} settings SEC(".maps");
+
+/* By interface index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, struct interface);
+	__uint(max_entries, INTERFACES_MAX);
+} interfaces SEC(".maps");
+
+/* By service id times VERDICT_COUNT plus verdict: 1.7 MB for each CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct counter);
+	__uint(max_entries, (SERVICES_MAX + 1) * VERDICT_COUNT);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct reset_budget);
+	__uint(max_entries, 1);
+} resets SEC(".maps");
+
+/* A function of its own, so that its BTF carries the names of the verdicts. */
+static __noinline void count(__u32 id, enum verdict verdict, __u32 bytes)
+{
+	__u32 key = id * VERDICT_COUNT + verdict;
+	struct counter *c = bpf_map_lookup_elem(&counters, &key);
+
+	if (!c)
+		return;
+	c->packets++;
+	c->bytes += bytes;
+}
+
+static __always_inline const struct page *page_at(__u32 slot)
+{
+	__u32 zero = 0;
+	void *inner = bpf_map_lookup_elem(&pages, &slot);
+
+	if (!inner)
+		return NULL;
+	return bpf_map_lookup_elem(inner, &zero);
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef MAITRED_TCP_H
+#define MAITRED_TCP_H
+
+#include "cookie.h"
+
+/* What is to be said to the client, before it is bytes. */
+struct reply {
+	__u32 seq;
+	__u32 ack;
+	__u32 offset; /* of the payload within the page */
+	__u32 length; /* of the payload, 0 to SEGMENT_MAX */
+	__u16 mss; /* 0: no option */
+	__u8 flags;
+};
+
+/* The end of what the client has sent: a FIN counts as one byte. */
+static __always_inline __u32 client_end(const struct packet *p)
+{
+	return p->seq + p->length + (p->flags & TCP_FIN ? 1 : 0);
+}
+
+/*
+ * The largest segment that the client takes: its option of RFC 9293, 3.7.1, or
+ * that section's default. Nearly always the option comes first.
+ */
+#define OPTIONS_MAX 12
+#define OPTION_END 0
+#define OPTION_NOP 1
+#define OPTION_MSS 2
+
+static __always_inline __u32 client_mss(const struct frame *f,
+					const struct packet *p)
+{
+	__u32 at = p->l4 + sizeof(struct tcphdr);
+	__u32 mss = p->v6 ? 1220 : 536;
+
+	for (int i = 0; i < OPTIONS_MAX; i++) {
+		__u8 option[4] = {};
+
+		if (at >= p->payload || frame_load(f, at, option, 1))
+			return mss;
+		if (option[0] == OPTION_END)
+			return mss;
+		if (option[0] == OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 2 > p->payload || frame_load(f, at, option, 2))
+			return mss;
+		if (option[0] == OPTION_MSS) {
+			if (at + 4 <= p->payload && option[1] == 4 &&
+			    !frame_load(f, at, option, 4))
+				return (__u32)option[2] << 8 | option[3];
+			return mss;
+		}
+		if (option[1] < 2)
+			return mss;
+		at += option[1];
+	}
+	return mss;
+}
+
+/* What the link carries: a segment must not need fragments on it. */
+static __always_inline __u32 link_mss(const struct frame *f,
+				      const struct packet *p)
+{
+	__u32 index = frame_interface(f);
+	struct interface *i = bpf_map_lookup_elem(&interfaces, &index);
+	__u32 headers = sizeof(struct tcphdr) +
+			(p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	return (i && i->mtu > headers ? i->mtu : 1500) - headers;
+}
+
+/*
+ * A SYN-ACK has the one option that we need. It never is longer than the SYN,
+ * so that a forged sender is not sent more than the forger sent.
+ */
+static __always_inline enum verdict on_syn(const struct frame *f,
+					   const struct packet *p,
+					   const struct setting *s,
+					   const struct service *svc,
+					   struct reply *r)
+{
+	__u32 mss = client_mss(f, p);
+	__u32 link = link_mss(f, p);
+
+	r->seq = cookie_make(p, s, class_of(mss < link ? mss : link),
+			     svc->current);
+	r->ack = p->seq + 1;
+	r->flags = TCP_SYN | TCP_ACK;
+	if (p->payload >= p->l4 + sizeof(struct tcphdr) + 4)
+		r->mss = link < SEGMENT_MAX ? link : SEGMENT_MAX;
+	return ANSWER_SYN;
+}
+
+static __always_inline bool is_head(const struct frame *f,
+				    const struct packet *p)
+{
+	char method[5] = {};
+
+	if (p->length < sizeof(method) ||
+	    frame_load(f, p->payload, method, sizeof(method)))
+		return false;
+	return method[0] == 'H' && method[1] == 'E' && method[2] == 'A' &&
+	       method[3] == 'D' && method[4] == ' ';
+}
+
+/*
+ * The client has all that it gets: what it still sends is acknowledged and
+ * forgotten, for a reset could take the page out of its hands. What says
+ * nothing is not answered, or two ends would acknowledge each other for ever.
+ */
+static __always_inline enum verdict on_end(const struct packet *p,
+					   struct reply *r)
+{
+	if (!p->length && !(p->flags & TCP_FIN))
+		return DROP_DONE;
+	r->ack = client_end(p);
+	r->flags = TCP_ACK;
+	return ANSWER_ACK;
+}
+
+/*
+ * The part of the page that begins at the offset that the client asks for.
+ * All segments but the last leave the client's last byte unacknowledged: then
+ * its retransmission timer is ours, and a lost segment is asked for again by
+ * a client that would otherwise wait for ever.
+ */
+static __always_inline enum verdict on_request(const struct packet *p,
+					       const struct cookie *c,
+					       __u32 page_end, struct reply *r)
+{
+	__u32 rest = page_end - c->offset;
+	__u32 length = segment_size(c->class);
+
+	if (length > p->window)
+		length = p->window;
+	if (length < rest) {
+		if (length == 0)
+			return DROP_WINDOW;
+		r->ack = client_end(p) - 1;
+		r->flags = TCP_ACK | TCP_PSH;
+		r->length = length;
+		return ANSWER_SEGMENT;
+	}
+	r->ack = client_end(p);
+	r->flags = TCP_ACK | TCP_PSH | TCP_FIN;
+	r->length = rest;
+	return ANSWER_LAST;
+}
+
+/* A packet whose acknowledgement is one of ours. */
+static __always_inline enum verdict
+on_exchange(const struct frame *f, const struct packet *p,
+	    const struct cookie *c, const struct page *page, struct reply *r)
+{
+	__u32 end = page->length;
+
+	r->seq = p->ack;
+	r->offset = c->offset;
+	if (p->flags & TCP_RST)
+		return DROP_RESET;
+	if (c->offset > end)
+		return on_end(p, r);
+	if (c->offset == 0) {
+		if (p->length) {
+			if (!is_head(f, p))
+				return on_request(p, c, end, r);
+			/* one segment: MaxHead sees to that */
+			if (p->window < page->head)
+				return DROP_WINDOW;
+			on_request(p, c, page->head, r);
+			return ANSWER_HEAD;
+		}
+		if (!(p->flags & TCP_FIN))
+			return DROP_ACK;
+		r->ack = client_end(p);
+		r->flags = TCP_FIN | TCP_ACK;
+		return ANSWER_CLOSE;
+	}
+	/*
+	 * Behind the FIN of an answer to HEAD, or of one to a FIN. A client
+	 * that took so much of the page and no more comes here too; its
+	 * retransmission has a payload and brings it on.
+	 */
+	if (!p->length && (c->offset == 1 || c->offset == page->head + 1))
+		return on_end(p, r);
+	return on_request(p, c, end, r);
+}
+
+#define RESET_WINDOW_NS 100000000ULL
+
+/* The clock is read here only: it costs more than the rest of a short answer. */
+static __always_inline bool may_reset(const struct setting *s)
+{
+	__u32 zero = 0;
+	struct reset_budget *b = bpf_map_lookup_elem(&resets, &zero);
+	__u64 window = bpf_ktime_get_coarse_ns() / RESET_WINDOW_NS;
+
+	if (!b)
+		return false;
+	if (b->window != window) {
+		b->window = window;
+		b->used = 0;
+	}
+	if (b->used >= s->reset_limit)
+		return false;
+	b->used++;
+	return true;
+}
+
+/* A connection from before the outage: RFC 9293, 3.5.2 has the numbers. */
+static __always_inline enum verdict on_orphan(const struct packet *p,
+					      const struct setting *s,
+					      const struct service *svc,
+					      struct reply *r)
+{
+	if (svc->orphans == ORPHAN_PASS)
+		return PASS_ORPHAN;
+	if (p->flags & TCP_RST || svc->orphans == ORPHAN_DROP)
+		return DROP_ORPHAN;
+	if (!may_reset(s))
+		return DROP_LIMIT;
+	r->seq = p->ack;
+	r->flags = TCP_RST;
+	return ANSWER_RESET;
+}
+
+#endif
