@@ -65,12 +65,16 @@ type Timing struct {
 }
 
 // Budget is the longest time from a server's death to the verdict that it is
-// down: one interval until the check starts, then Fall runs that each take
-// their timeout or the fast interval, whichever is longer.
+// down: one interval, with its jitter, until the check starts, then Fall runs
+// that each take their timeout or the fast interval, whichever is longer.
 func (t Timing) Budget() time.Duration {
 	step := max(t.FastInterval, t.Timeout)
-	return t.Interval + time.Duration(t.Fall-1)*step + t.Timeout
+	return t.Interval + t.Interval/jitterShare + time.Duration(t.Fall-1)*step + t.Timeout
 }
+
+// jitterShare is the part of the interval by which a run may start late on
+// purpose: a twentieth, that is 5 %.
+const jitterShare = 20
 
 // Key names a probe. All users of one check on one target share one probe.
 type Key struct {

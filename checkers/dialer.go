@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checkers
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Dialer opens the connections of all checks. The zero value works.
+type Dialer struct {
+	// Source is the address that connections come from; the kernel chooses
+	// where it is not valid.
+	Source netip.Addr
+}
+
+// dialFunc opens a connection, as Dialer.Dial does.
+type dialFunc func(ctx context.Context, target netip.AddrPort) (net.Conn, error)
+
+// Dial connects to a real server. The caller closes the connection: with abort
+// where nothing was sent on it, with Close where bytes were exchanged.
+func (d Dialer) Dial(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+	var source netip.AddrPort
+	if d.Source.IsValid() {
+		source = netip.AddrPortFrom(d.Source, 0)
+	}
+	// Keep-alive probes only cost system calls: a check's deadline ends it first.
+	dialer := net.Dialer{KeepAlive: -1}
+	conn, err := dialer.DialTCP(ctx, "tcp", source, target)
+	if err != nil {
+		return nil, err // not conn: a nil *TCPConn is not a nil Conn
+	}
+	return conn, nil
+}
+
+// abort closes a connection with a reset. A bare connect that ended with a FIN
+// would leave a socket in TIME_WAIT for a minute, and a busy director checks
+// often enough to run out of local ports.
+func abort(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails only where the connection is gone already
+	}
+	_ = conn.Close()
+}
+
+// interrupt makes reads and writes on conn fail when ctx ends. The caller calls
+// the function that it returns before it closes the connection.
+func interrupt(ctx context.Context, conn net.Conn) (release func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		_ = conn.SetDeadline(aLongTimeAgo())
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
+}
+
+// classify tells what an error of a connection means, and ClassNone where it
+// does not know. The kernel's own refusals come first: they say nothing of the
+// real server.
+func classify(err error) Class {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		if class := classifyErrno(errno); class != ClassNone {
+			return class
+		}
+	}
+	var wait net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return ClassLocal
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &wait) && wait.Timeout():
+		return ClassTimeout
+	}
+	return ClassNone
+}
+
+// classifyErrno sorts the errors that connect(2), bind(2), socket(2) and the
+// kernel's handling of ICMP errors give (icmp_err_convert in net/ipv4/icmp.c).
+func classifyErrno(errno syscall.Errno) Class {
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, // resources
+		syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EAGAIN, // local ports
+		syscall.EPERM, syscall.EACCES, syscall.EINVAL, // our firewall; prohibit and blackhole routes
+		syscall.EAFNOSUPPORT: // a kernel without IPv6
+		return ClassLocal
+	case syscall.ECONNREFUSED:
+		return ClassRefused
+	case syscall.ETIMEDOUT:
+		return ClassTimeout
+	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN,
+		syscall.ENONET, syscall.ENOPROTOOPT, syscall.EOPNOTSUPP, syscall.EPROTO:
+		return ClassUnreachable
+	}
+	return ClassNone
+}
+
+// remedy says what an operator can do about a fault of the director itself.
+func remedy(err error) string {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return ""
+	}
+	switch errno {
+	case syscall.EMFILE:
+		return "raise the director's LimitNOFILE"
+	case syscall.ENFILE:
+		return "raise the sysctl fs.file-max"
+	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EAGAIN:
+		return "no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"
+	case syscall.EPERM:
+		return "the director's own packet filter forbids it"
+	case syscall.EACCES, syscall.EINVAL:
+		return "a route of the director forbids it (ip route get)"
+	case syscall.EAFNOSUPPORT:
+		return "the director's kernel has no IPv6"
+	}
+	return ""
+}
