@@ -3,6 +3,7 @@
 package state
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
@@ -29,6 +30,9 @@ type Probe struct {
 // ServerID names a real server within its pool.
 type ServerID struct{ Pool, Name string }
 
+// String is pool and name, with a slash between.
+func (id ServerID) String() string { return id.Pool + "/" + id.Name }
+
 // Verdict is the state of a real server.
 type Verdict uint8
 
@@ -42,6 +46,21 @@ const (
 	VerdictDrain
 	VerdictDown
 )
+
+// String names the verdict as operators read it.
+func (v Verdict) String() string {
+	switch v {
+	case VerdictUnknown:
+		return "unknown"
+	case VerdictUp:
+		return "up"
+	case VerdictDrain:
+		return "drain"
+	case VerdictDown:
+		return "down"
+	}
+	return "verdict " + strconv.Itoa(int(v))
+}
 
 // Server is what was decided on a real server.
 type Server struct {
@@ -66,12 +85,28 @@ const (
 	ModeLinger
 )
 
+// String names the mode as operators read it.
+func (m Mode) String() string {
+	switch m {
+	case ModePending:
+		return "pending"
+	case ModeServe:
+		return "serve"
+	case ModeSorry:
+		return "sorry"
+	case ModeLinger:
+		return "linger"
+	}
+	return "mode " + strconv.Itoa(int(m))
+}
+
 // Service is what was decided on a virtual service.
 type Service struct {
 	Name        string
 	Mode        Mode
 	Orphans     config.Orphans // never auto: pass, reset or drop
 	Live        int            // servers that are up
+	Pool        string         // whose servers were counted
 	Reason      string         // "2 of 2 servers up", "0 of 2 servers up, quorum 1"
 	Since       time.Time
 	LingerUntil time.Time // only in ModeLinger

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// New returns the state before the first configuration.
+func New() State {
+	return State{
+		Config:   &config.Config{},
+		Probes:   map[checkers.Key]Probe{},
+		Servers:  map[ServerID]Server{},
+		Services: map[string]Service{},
+	}
+}
+
+// Apply returns the state after the events, which all happened by now, and what
+// an operator wants to hear of it. Several events at once are decided once: a
+// server that went down and came up among them has not changed.
+//
+// Every verdict and every mode is computed anew from the probes and from what
+// was decided before, never counted up or down, so that an event that is heard
+// twice does no harm.
+func Apply(s State, now time.Time, events ...Event) (State, []Change) {
+	next := State{Config: s.Config, Probes: maps.Clone(s.Probes)}
+	var changes []Change
+	for _, e := range events {
+		switch e := e.(type) {
+		case Loaded:
+			next.Probes = keptProbes(next.Probes, e.Config)
+			changes = append(changes, configChange(next.Config, e.Config, now))
+			next.Config = e.Config
+		case Probed:
+			next.Probes = noted(next.Probes, e.Transition)
+		case Tick:
+		}
+	}
+	next.Servers = decideServers(s, next, now)
+	next.Services = decideServices(s, next, now)
+	changes = append(changes, serverChanges(s, next, now)...)
+	return next, append(changes, serviceChanges(s, next, now)...)
+}
+
+// Next tells when a Tick is due, if one is: when a linger ends or when a pending
+// service must be decided without the results that are missing.
+func (s State) Next() (time.Time, bool) {
+	var next time.Time
+	for _, v := range s.Services {
+		due := v.DecideBy
+		if v.Mode == ModeLinger {
+			due = v.LingerUntil
+		}
+		if !due.IsZero() && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
+	}
+	return next, !next.IsZero()
+}
+
+// keptProbes has an entry for each probe of the configuration, with the verdict
+// that an earlier configuration already got from the same probe.
+func keptProbes(old map[checkers.Key]Probe, cfg *config.Config) map[checkers.Key]Probe {
+	kept := map[checkers.Key]Probe{}
+	for _, p := range Probes(cfg) {
+		kept[p.Key] = old[p.Key]
+	}
+	return kept
+}
+
+// noted writes the transition down, unless its probe is of a configuration that
+// is gone.
+func noted(probes map[checkers.Key]Probe, t checkers.Transition) map[checkers.Key]Probe {
+	old, known := probes[t.Key]
+	if !known {
+		return probes
+	}
+	since := t.At
+	if old.Status == t.Status {
+		since = old.Since
+	}
+	probes[t.Key] = Probe{Status: t.Status, Class: t.Result.Class, Message: t.Result.Message, Since: since}
+	return probes
+}
+
+func serverChanges(old, next State, now time.Time) []Change {
+	var changes []Change
+	for id, s := range next.Servers {
+		if was := old.Servers[id]; was.Verdict != s.Verdict {
+			changes = append(changes, Change{
+				At: now, Kind: KindServer, Name: id.String(),
+				From: was.Verdict.String(), To: s.Verdict.String(), Reason: s.Reason,
+			})
+		}
+	}
+	return byName(changes)
+}
+
+func serviceChanges(old, next State, now time.Time) []Change {
+	var changes []Change
+	for name, s := range next.Services {
+		if was := old.Services[name]; was.Mode != s.Mode {
+			changes = append(changes, Change{
+				At: now, Kind: KindService, Name: name,
+				From: was.Mode.String(), To: s.Mode.String(), Reason: s.Reason,
+			})
+		}
+	}
+	return byName(changes)
+}
+
+func configChange(old, next *config.Config, now time.Time) Change {
+	return Change{
+		At: now, Kind: KindConfig, Name: next.Director.Name,
+		From: size(old), To: size(next), Reason: "configuration loaded",
+	}
+}
+
+func size(c *config.Config) string {
+	if len(c.Services)+len(c.Pools) == 0 {
+		return "nothing"
+	}
+	servers := 0
+	for _, p := range c.Pools {
+		servers += len(p.Servers)
+	}
+	return count(len(c.Services), "service") + ", " + count(servers, "server")
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+func byName(changes []Change) []Change {
+	slices.SortFunc(changes, func(a, b Change) int { return cmp.Compare(a.Name, b.Name) })
+	return changes
+}

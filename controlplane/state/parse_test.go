@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// parseConfig reads the small form of a configuration that the stories use, a
+// line for each object:
+//
+//	check web http interval=5s fast=1s timeout=2s rise=2 fall=3 port=8080
+//	pool app checks=web,db
+//	server app/a 10.0.0.11:80 weight=100
+//	service shop 192.0.2.10:80 pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
+//
+// Everything but the first two words and a server's address may be left out.
+func parseConfig(text string) (*config.Config, error) {
+	cfg := &config.Config{Director: config.Director{Name: "lb1"}}
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" {
+			continue
+		}
+		o := options{}
+		var plain []string
+		for _, w := range words[1:] {
+			if k, v, ok := strings.Cut(w, "="); ok {
+				o[k] = v
+			} else {
+				plain = append(plain, w)
+			}
+		}
+		if err := parseLine(cfg, words[0], plain, o); err != nil {
+			return nil, fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
+		}
+	}
+	return cfg, nil
+}
+
+func parseLine(cfg *config.Config, kind string, words []string, o options) error {
+	switch kind {
+	case "check":
+		cfg.Checks = append(cfg.Checks, config.Check{
+			Name: words[0], Type: words[1], Port: uint16(o.int("port", 0)),
+			Timing: checkers.Timing{
+				Interval: o.duration("interval", 5*time.Second), FastInterval: o.duration("fast", time.Second),
+				Timeout: o.duration("timeout", 2*time.Second), Rise: o.int("rise", 2), Fall: o.int("fall", 3),
+			},
+			Fingerprint: strings.Join(words, " "),
+		})
+	case "pool":
+		pool := config.Pool{Name: words[0]}
+		if o["checks"] != "" {
+			pool.Checks = strings.Split(o["checks"], ",")
+		}
+		cfg.Pools = append(cfg.Pools, pool)
+	case "server":
+		pool, name, _ := strings.Cut(words[0], "/")
+		addr, err := netip.ParseAddrPort(words[1])
+		if err != nil {
+			return err
+		}
+		for i := range cfg.Pools {
+			if cfg.Pools[i].Name == pool {
+				cfg.Pools[i].Servers = append(cfg.Pools[i].Servers, config.Server{
+					Name: name, Address: addr.Addr(), Port: addr.Port(), Weight: o.int("weight", 1),
+				})
+				return nil
+			}
+		}
+		return fmt.Errorf("no pool %q", pool)
+	case "service":
+		addr, err := netip.ParseAddrPort(words[1])
+		if err != nil {
+			return err
+		}
+		cfg.Services = append(cfg.Services, config.Service{
+			Name: words[0], Addresses: []netip.Addr{addr.Addr()}, Ports: []uint16{addr.Port()},
+			Protocol: config.Protocol(o.text("protocol", "tcp")), Scheduler: "wlc", Method: config.NAT, Pool: o["pool"],
+			Quorum: config.Quorum{Min: o.int("quorum", 1), Hysteresis: o.int("hysteresis", 0), Percent: o["percent"] == "true"},
+			Sorry: config.Sorry{
+				Page: o["page"], Linger: o.duration("linger", 10*time.Second),
+				Orphans: config.Orphans(o.text("orphans", "auto")),
+			},
+		})
+	default:
+		return fmt.Errorf("no kind %q", kind)
+	}
+	return nil
+}
+
+// options are the name=value words of a line. A value that does not parse is a
+// mistake in a story and panics.
+type options map[string]string
+
+func (o options) text(name, otherwise string) string {
+	if v, ok := o[name]; ok {
+		return v
+	}
+	return otherwise
+}
+
+func (o options) int(name string, otherwise int) int {
+	v, ok := o[name]
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (o options) duration(name string, otherwise time.Duration) time.Duration {
+	v, ok := o[name]
+	if !ok {
+		return otherwise
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}

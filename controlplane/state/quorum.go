@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+import (
+	"fmt"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// tally counts the servers of a pool by verdict, and their weights.
+type tally struct {
+	up, unknown, drain, total              int
+	upWeight, unknownWeight, weightInTotal int
+}
+
+func countPool(s State, c config.Service) tally {
+	var t tally
+	pool, _ := s.Config.Pool(c.Pool)
+	for _, server := range pool.Servers {
+		t.total++
+		t.weightInTotal += server.Weight
+		switch s.Servers[ServerID{Pool: pool.Name, Name: server.Name}].Verdict {
+		case VerdictUp:
+			t.up++
+			t.upWeight += server.Weight
+		case VerdictUnknown:
+			t.unknown++
+			t.unknownWeight += server.Weight
+		case VerdictDrain:
+			t.drain++
+		case VerdictDown:
+		}
+	}
+	return t
+}
+
+// reaches tells whether the live servers, and those without a result if hopeful,
+// come to need: servers, or per cent of the weight. Fewer than one never do.
+func (t tally) reaches(need int, hopeful, percent bool) bool {
+	servers, weight := t.up, t.upWeight
+	if hopeful {
+		servers, weight = servers+t.unknown, weight+t.unknownWeight
+	}
+	need = max(need, 1)
+	if percent {
+		return weight > 0 && weight*100 >= need*t.weightInTotal
+	}
+	return servers >= need
+}
+
+// holds tells whether a service that is up stays up.
+func (t tally) holds(q config.Quorum) bool {
+	return t.reaches(q.Min-q.Hysteresis, false, q.Percent)
+}
+
+// recovers tells whether a service that is down comes up. A hysteresis that asks
+// for more than the pool has would keep it down for ever: a whole pool is enough
+// wherever it makes the minimum.
+func (t tally) recovers(q config.Quorum) bool {
+	whole := t.total
+	if q.Percent {
+		whole = 100
+	}
+	return t.reaches(max(q.Min, min(q.Min+q.Hysteresis, whole)), false, q.Percent)
+}
+
+// reason tells people what was counted, and what was asked unless all are up.
+func (t tally) reason(q config.Quorum) string {
+	r := fmt.Sprintf("%d of %d servers up", t.up, t.total)
+	if q.Percent && t.weightInTotal > 0 {
+		r += fmt.Sprintf(" (%d %% of the weight)", t.upWeight*100/t.weightInTotal)
+	}
+	if t.unknown > 0 {
+		r += fmt.Sprintf(", %d without a result", t.unknown)
+	}
+	if t.up == t.total && t.total > 0 {
+		return r
+	}
+	r += fmt.Sprintf(", quorum %d", q.Min)
+	if q.Percent {
+		r += " %"
+	}
+	if q.Hysteresis > 0 {
+		r += fmt.Sprintf(" ± %d", q.Hysteresis)
+	}
+	return r
+}
