@@ -122,15 +122,14 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SorryMapCounters     = "counters"
-	SorryMapInterfaces   = "interfaces"
-	SorryMapPageTemplate = "page_template"
-	SorryMapPages        = "pages"
-	SorryMapResets       = "resets"
-	SorryMapServices     = "services"
-	SorryMapSettings     = "settings"
-	SorryProgMaitredTc   = "maitred_tc"
-	SorryProgMaitredXdp  = "maitred_xdp"
+	SorryMapCounters    = "counters"
+	SorryMapInterfaces  = "interfaces"
+	SorryMapPages       = "pages"
+	SorryMapResets      = "resets"
+	SorryMapServices    = "services"
+	SorryMapSettings    = "settings"
+	SorryProgMaitredTc  = "maitred_tc"
+	SorryProgMaitredXdp = "maitred_xdp"
 )
 
 // LoadSorry returns the embedded CollectionSpec for Sorry.
@@ -183,13 +182,12 @@ type SorryProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SorryMapSpecs struct {
-	Counters     *ebpf.MapSpec `ebpf:"counters"`
-	Interfaces   *ebpf.MapSpec `ebpf:"interfaces"`
-	PageTemplate *ebpf.MapSpec `ebpf:"page_template"`
-	Pages        *ebpf.MapSpec `ebpf:"pages"`
-	Resets       *ebpf.MapSpec `ebpf:"resets"`
-	Services     *ebpf.MapSpec `ebpf:"services"`
-	Settings     *ebpf.MapSpec `ebpf:"settings"`
+	Counters   *ebpf.MapSpec `ebpf:"counters"`
+	Interfaces *ebpf.MapSpec `ebpf:"interfaces"`
+	Pages      *ebpf.MapSpec `ebpf:"pages"`
+	Resets     *ebpf.MapSpec `ebpf:"resets"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Settings   *ebpf.MapSpec `ebpf:"settings"`
 }
 
 // SorryVariableSpecs contains global variables before they are loaded into the kernel.
@@ -218,20 +216,18 @@ func (o *SorryObjects) Close() error {
 //
 // It can be passed to LoadSorryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SorryMaps struct {
-	Counters     *ebpf.Map `ebpf:"counters"`
-	Interfaces   *ebpf.Map `ebpf:"interfaces"`
-	PageTemplate *ebpf.Map `ebpf:"page_template"`
-	Pages        *ebpf.Map `ebpf:"pages"`
-	Resets       *ebpf.Map `ebpf:"resets"`
-	Services     *ebpf.Map `ebpf:"services"`
-	Settings     *ebpf.Map `ebpf:"settings"`
+	Counters   *ebpf.Map `ebpf:"counters"`
+	Interfaces *ebpf.Map `ebpf:"interfaces"`
+	Pages      *ebpf.Map `ebpf:"pages"`
+	Resets     *ebpf.Map `ebpf:"resets"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Settings   *ebpf.Map `ebpf:"settings"`
 }
 
 func (m *SorryMaps) Close() error {
 	return _SorryClose(
 		m.Counters,
 		m.Interfaces,
-		m.PageTemplate,
 		m.Pages,
 		m.Resets,
 		m.Services,

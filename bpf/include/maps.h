@@ -26,7 +26,7 @@ struct page_slot {
 	__type(key, __u32);
 	__type(value, struct page);
 	__uint(max_entries, 1);
-} page_template SEC(".maps");
+};
 
 /*
  * A page is an inner map, never changed once it is here: a new page is a new

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+)
+
+// Attachment is the sorry engine on one interface.
+type Attachment struct {
+	Interface string
+	Index     int // of the interface
+	XDP       bool
+	TC        bool
+	// NoXDP says why XDP is not there although it was wished for, where the
+	// mode leaves that open.
+	NoXDP error
+}
+
+// AttachMode says where on an interface the engine sits.
+type AttachMode uint8
+
+// The modes. AttachAuto takes XDP where the driver has it natively, veth
+// excepted: a veth sends XDP answers only if its peer runs XDP too, which can't
+// be seen from this side. tc is there in every mode, for what XDP has no room
+// to answer.
+const (
+	AttachAuto AttachMode = iota
+	AttachXDP
+	AttachTC
+)
+
+// The kinds of pins under the link folder; clsact has no link, so the program
+// itself is pinned as a mark.
+const (
+	linkFolder = "links"
+	kindXDP    = ".xdp"
+	kindTCX    = ".tcx"
+	kindClsact = ".clsact"
+)
+
+func (e *Engine) pin(name, kind string) string {
+	return filepath.Join(e.dir, linkFolder, name+kind)
+}
+
+// Attach puts the programs of this build on an interface, in one atomic step
+// for each where an older one runs there.
+func (e *Engine) Attach(name string, mode AttachMode) (Attachment, error) {
+	iface, err := netlink.LinkByName(name)
+	if err != nil {
+		return Attachment{}, fmt.Errorf("find interface %s: %w", name, err)
+	}
+	attrs := iface.Attrs()
+	a := Attachment{Interface: name, Index: attrs.Index}
+	mtu := SorryInterface{Mtu: uint32(attrs.MTU)}
+	if err := e.Interfaces.Put(uint32(attrs.Index), mtu); err != nil {
+		return a, fmt.Errorf("note the MTU of %s: %w", name, err)
+	}
+	if err := e.attachTC(iface); err != nil {
+		return a, fmt.Errorf("attach to %s by tc: %w", name, err)
+	}
+	a.TC = true
+	if mode == AttachTC || mode == AttachAuto && iface.Type() == "veth" {
+		return a, e.unpinLink(name, kindXDP)
+	}
+	switch err := e.attachXDP(name, attrs.Index); {
+	case err == nil:
+		a.XDP = true
+	case mode == AttachXDP:
+		return a, fmt.Errorf("attach to %s by XDP: %w", name, err)
+	default:
+		a.NoXDP = err
+	}
+	return a, nil
+}
+
+// Detach takes the programs off an interface. It is no error if they are not
+// on it, or if there is no such interface any more.
+func (e *Engine) Detach(name string) error {
+	err := errors.Join(
+		e.unpinLink(name, kindXDP),
+		e.unpinLink(name, kindTCX),
+		e.detachClsact(name),
+	)
+	if err != nil {
+		return fmt.Errorf("detach from %s: %w", name, err)
+	}
+	return nil
+}
+
+// Attached lists the interfaces that the programs of this build are on. One
+// that still has an older program, or that has come back as another device
+// under its name, is listed without it.
+func (e *Engine) Attached() ([]Attachment, error) {
+	names, err := e.pinnedInterfaces()
+	if err != nil {
+		return nil, err
+	}
+	var out []Attachment
+	for _, name := range names {
+		a := Attachment{Interface: name}
+		if iface, err := netlink.LinkByName(name); err == nil {
+			a.Index = iface.Attrs().Index
+			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
+			a.TC = e.running(name, kindTCX, e.MaitredTc, a.Index) || e.clsactRunning(iface)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func (e *Engine) attachXDP(name string, index int) error {
+	return e.attachLink(name, kindXDP, e.MaitredXdp, index, func() (link.Link, error) {
+		return link.AttachXDP(link.XDPOptions{Program: e.MaitredXdp, Interface: index, Flags: link.XDPDriverMode})
+	})
+}
+
+func (e *Engine) attachTC(iface netlink.Link) error {
+	name, index := iface.Attrs().Name, iface.Attrs().Index
+	err := e.attachLink(name, kindTCX, e.MaitredTc, index, func() (link.Link, error) {
+		return link.AttachTCX(link.TCXOptions{
+			Program:   e.MaitredTc,
+			Interface: index,
+			Attach:    ebpf.AttachTCXIngress,
+		})
+	})
+	if errors.Is(err, ebpf.ErrNotSupported) { // before Linux 6.6
+		return e.attachClsact(iface)
+	}
+	return err
+}
+
+// attachLink moves a pinned link to the program, or makes and pins a new one
+// where there is none on this very interface.
+func (e *Engine) attachLink(name, kind string, p *ebpf.Program, index int, attach func() (link.Link, error)) error {
+	if l, ok := e.pinnedLink(name, kind, index); ok {
+		defer l.Close() //nolint:errcheck // the pin keeps it
+		if err := l.Update(p); err != nil {
+			return fmt.Errorf("replace the program: %w", err)
+		}
+		return nil
+	}
+	if err := e.unpinLink(name, kind); err != nil {
+		return err
+	}
+	l, err := attach()
+	if err != nil {
+		return err
+	}
+	defer l.Close() //nolint:errcheck // the pin keeps it
+	if err := l.Pin(e.pin(name, kind)); err != nil {
+		return fmt.Errorf("pin the link: %w", err)
+	}
+	return nil
+}
+
+// pinnedLink opens the link of that kind if it still holds on to the interface
+// of that index. The kernel lets go of it when the interface goes, and somebody
+// may detach it by force.
+func (e *Engine) pinnedLink(name, kind string, index int) (link.Link, bool) {
+	l, err := link.LoadPinnedLink(e.pin(name, kind), nil)
+	if err != nil {
+		return nil, false
+	}
+	info, err := l.Info()
+	if err == nil && index != 0 && linkIndex(info) == index {
+		return l, true
+	}
+	_ = l.Close()
+	return nil, false
+}
+
+func linkIndex(info *link.Info) int {
+	if x := info.XDP(); x != nil {
+		return int(x.Ifindex)
+	}
+	if t := info.TCX(); t != nil {
+		return int(t.Ifindex)
+	}
+	return 0
+}
+
+func (e *Engine) running(name, kind string, p *ebpf.Program, index int) bool {
+	l, ok := e.pinnedLink(name, kind, index)
+	if !ok {
+		return false
+	}
+	defer l.Close() //nolint:errcheck // only read
+	info, err := l.Info()
+	return err == nil && info.Program == programID(p)
+}
+
+func (e *Engine) unpinLink(name, kind string) error {
+	err := os.Remove(e.pin(name, kind))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unpin a link: %w", err)
+	}
+	return nil
+}
+
+func (e *Engine) pinnedInterfaces() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(e.dir, linkFolder))
+	if err != nil {
+		return nil, fmt.Errorf("list pinned links: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		name := strings.TrimSuffix(entry.Name(), filepath.Ext(entry.Name()))
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+func programID(p *ebpf.Program) ebpf.ProgramID {
+	info, err := p.Info()
+	if err != nil {
+		return 0
+	}
+	id, _ := info.ID()
+	return id
+}

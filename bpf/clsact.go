@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Before Linux 6.6 there is no link for tc: a filter of the clsact qdisc holds
+// the program, and lives until somebody takes it away.
+const (
+	filterName     = "maitred_tc"
+	filterPriority = 100
+	filterHandle   = 1
+)
+
+func (e *Engine) attachClsact(iface netlink.Link) error {
+	attrs := iface.Attrs()
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: attrs.Index,
+		Handle:    netlink.MakeHandle(0xffff, 0),
+		Parent:    netlink.HANDLE_CLSACT,
+	}}
+	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add a clsact qdisc: %w", err)
+	}
+	filter := clsactFilter(attrs.Index)
+	filter.Fd = e.MaitredTc.FD()
+	if err := netlink.FilterReplace(filter); err != nil {
+		return fmt.Errorf("put a tc filter: %w", err)
+	}
+	return repin(e.MaitredTc, e.pin(attrs.Name, kindClsact))
+}
+
+// detachClsact takes away the filter and leaves the qdisc, since others may
+// have filters there, or be about to.
+func (e *Engine) detachClsact(name string) error {
+	path := e.pin(name, kindClsact)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if iface, err := netlink.LinkByName(name); err == nil && clsactProgram(iface) != 0 {
+		if err := netlink.FilterDel(clsactFilter(iface.Attrs().Index)); err != nil {
+			return fmt.Errorf("delete a tc filter: %w", err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("unpin a program: %w", err)
+	}
+	return nil
+}
+
+func (e *Engine) clsactRunning(iface netlink.Link) bool {
+	id := clsactProgram(iface)
+	return id != 0 && id == int(programID(e.MaitredTc))
+}
+
+// clsactProgram returns the identity of the program that our filter runs, or 0.
+func clsactProgram(iface netlink.Link) int {
+	filters, err := netlink.FilterList(iface, netlink.HANDLE_MIN_INGRESS)
+	if err != nil {
+		return 0
+	}
+	for _, f := range filters {
+		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == filterName && b.Priority == filterPriority {
+			return b.Id
+		}
+	}
+	return 0
+}
+
+func clsactFilter(index int) *netlink.BpfFilter {
+	return &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: index,
+			Parent:    netlink.HANDLE_MIN_INGRESS,
+			Handle:    filterHandle,
+			Protocol:  unix.ETH_P_ALL,
+			Priority:  filterPriority,
+		},
+		Name:         filterName,
+		DirectAction: true,
+	}
+}

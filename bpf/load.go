@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Engine is the sorry engine in the kernel: its programs and its maps, pinned
+// under one folder of a BPF file system, where they outlive this process.
+type Engine struct {
+	SorryObjects
+	dir  string
+	page *ebpf.MapSpec
+}
+
+// Load adopts the maps that are pinned under dir, or makes them, and loads the
+// programs of this build. Programs that are attached already go on running
+// until Attach replaces them. dir is made if need be, and the BPF file system
+// mounted where it is not.
+func Load(dir string) (*Engine, error) {
+	if err := prepare(dir); err != nil {
+		return nil, err
+	}
+	spec, err := LoadSorry()
+	if err != nil {
+		return nil, fmt.Errorf("read the programs of this build: %w", err)
+	}
+	for _, m := range spec.Maps {
+		m.Pinning = ebpf.PinByName
+	}
+	e := &Engine{dir: dir, page: spec.Maps["pages"].InnerMap.Copy()}
+	e.page.Name = "page"
+	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}
+	if err := spec.LoadAndAssign(&e.SorryObjects, opts); err != nil {
+		return nil, explain(dir, err)
+	}
+	if err := e.pinPrograms(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// NewPage makes the inner map that holds one page, not yet in any slot. The
+// caller closes it.
+func (e *Engine) NewPage(content *SorryPage) (*ebpf.Map, error) {
+	inner, err := ebpf.NewMap(e.page)
+	if err != nil {
+		return nil, fmt.Errorf("make a page map: %w", err)
+	}
+	if err := inner.Put(uint32(0), content); err != nil {
+		return nil, errors.Join(fmt.Errorf("fill a page map: %w", err), inner.Close())
+	}
+	return inner, nil
+}
+
+// Withdraw detaches the programs and unpins everything: the kernel then
+// forgets all of it once the last descriptor is closed.
+func (e *Engine) Withdraw() error {
+	names, err := e.pinnedInterfaces()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := e.Detach(name); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(e.dir); err != nil {
+		return fmt.Errorf("unpin the sorry engine: %w", err)
+	}
+	return nil
+}
+
+// A program is pinned under its name so that an operator finds it there. What
+// runs is decided by the links, so that there need be no atomic swap here.
+func (e *Engine) pinPrograms() error {
+	for name, p := range map[string]*ebpf.Program{
+		"maitred_xdp": e.MaitredXdp,
+		"maitred_tc":  e.MaitredTc,
+	} {
+		if err := repin(p, filepath.Join(e.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func repin(p *ebpf.Program, path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("unpin the program before: %w", err)
+	}
+	if err := p.Pin(path); err != nil {
+		return fmt.Errorf("pin a program: %w", err)
+	}
+	return nil
+}
+
+func explain(dir string, err error) error {
+	switch {
+	case errors.Is(err, ebpf.ErrMapIncompatible):
+		return fmt.Errorf("maps under %s are of another version of maitred: stop it, remove that folder and start again: %w", dir, err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("load the sorry engine: CAP_BPF and CAP_NET_ADMIN are needed (run as root): %w", err)
+	default:
+		return fmt.Errorf("load the sorry engine: %w", err)
+	}
+}
+
+const bpffs = "/sys/fs/bpf"
+
+// prepare makes dir on a BPF file system.
+func prepare(dir string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(bpffs, &fs); err == nil && fs.Type != unix.BPF_FS_MAGIC {
+		if err := unix.Mount("bpf", bpffs, "bpf", 0, "mode=700"); err != nil {
+			return fmt.Errorf("mount a BPF file system on %s (CAP_SYS_ADMIN is needed, or mount -t bpf bpf %s beforehand): %w", bpffs, bpffs, err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, linkFolder), 0o700); err != nil {
+		return fmt.Errorf("make the folder for pinned maps: %w", err)
+	}
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("look at %s: %w", dir, err)
+	}
+	if fs.Type != unix.BPF_FS_MAGIC {
+		return fmt.Errorf("%s is not on a BPF file system: choose a folder under %s", dir, bpffs)
+	}
+	return nil
+}
