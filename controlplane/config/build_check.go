@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+)
+
+// The bounds of a check's timing. An interval below the shortest would be a
+// load, not a check.
+const (
+	shortestTime = 10 * time.Millisecond
+	longestTime  = 24 * time.Hour
+	mostResults  = 1000
+)
+
+func (b builder) checks() []Check {
+	var checks []Check
+	var names []string
+	for i, r := range b.raw.Checks {
+		checks = append(checks, b.check(at("checks", i), r))
+		names = append(names, r.Name)
+	}
+	b.names("checks", names)
+	return checks
+}
+
+func (b builder) check(path string, r rawCheck) Check {
+	c := Check{Name: r.Name, Timing: b.inherit(path, r.Timing)}
+	types := slices.Sorted(maps.Keys(r.Types))
+	switch len(types) {
+	case 0:
+		b.missing(path+".type", "give it one of "+strings.Join(b.types, ", ")+", for example tcp: {}")
+		return c
+	case 1:
+	default:
+		b.add(at(path, types[1]), "is a second type beside %s: a check has one", types[0])
+		return c
+	}
+	c.Type = types[0]
+	path = at(path, c.Type)
+	kind, ok := b.lookup(c.Type)
+	options, isMap := r.Types[c.Type].(map[string]any)
+	if !ok || !isMap {
+		b.add(path, "is not a type of check%s", orOneOf(c.Type, b.types))
+		return c
+	}
+	if value, ok := options["port"]; ok {
+		if c.Port, ok = portOption(value); !ok {
+			b.add(path+".port", "%v is not a port: 1 to 65535", value)
+		}
+		options = maps.Clone(options)
+		delete(options, "port")
+	}
+	c.Fingerprint = fingerprint(c, options)
+	checker, err := kind.New(options)
+	if err != nil {
+		b.optionErrors(path, err)
+		return c
+	}
+	c.Checker = checker
+	return c
+}
+
+// fingerprint identifies all that a check does. The text form of maps has
+// their keys sorted.
+func fingerprint(c Check, options map[string]any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %#v %#v", c.Type, c.Port, options, c.Timing))
+	return fmt.Sprintf("%x", sum[:16])
+}
+
+// optionErrors reports what a check's type says of its options.
+func (b builder) optionErrors(path string, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			b.optionErrors(path, err)
+		}
+		return
+	}
+	option := new(checkers.OptionError)
+	if !errors.As(err, &option) {
+		b.add(path, "%v", err)
+		return
+	}
+	for _, step := range option.Path {
+		if i, err := strconv.Atoi(step); err == nil {
+			path += fmt.Sprintf("[%d]", i)
+		} else {
+			path = at(path, step)
+		}
+	}
+	b.add(path, "%s", option.Problem)
+}
+
+// inherit is a check's timing: its own, and the common one where it says
+// nothing.
+func (b builder) inherit(path string, own rawTiming) checkers.Timing {
+	all := b.raw.Health.Defaults
+	t := all
+	for _, key := range []struct {
+		name string
+		take func()
+	}{
+		{"interval", func() { t.Interval = own.Interval }},
+		{"fast_interval", func() { t.FastInterval = own.FastInterval }},
+		{"timeout", func() { t.Timeout = own.Timeout }},
+		{"rise", func() { t.Rise = own.Rise }},
+		{"fall", func() { t.Fall = own.Fall }},
+	} {
+		if b.given(at(path, key.name)) {
+			key.take()
+		}
+	}
+	b.timing(path, "health.defaults", t)
+	return checkers.Timing(t)
+}
+
+// timing reports values out of range, and periods that do not fit one another.
+// A value that path does not give comes from fallback.
+func (b builder) timing(path, fallback string, t rawTiming) {
+	of := func(key string) string {
+		if own := at(path, key); b.given(own) || path == fallback {
+			return own
+		}
+		return at(fallback, key)
+	}
+	interval, fast, timeout := of("interval"), of("fast_interval"), of("timeout")
+	ok := b.between(interval, t.Interval, shortestTime, longestTime)
+	fastOK := b.between(fast, t.FastInterval, shortestTime, longestTime)
+	timeoutOK := b.between(timeout, t.Timeout, shortestTime, longestTime)
+	b.count(of("rise"), t.Rise)
+	b.count(of("fall"), t.Fall)
+	if ok && fastOK && t.FastInterval > t.Interval {
+		b.tooLong(path, fast, "fast_interval", t.FastInterval, interval, t.Interval)
+	}
+	if ok && timeoutOK && t.Timeout > t.Interval {
+		b.tooLong(path, timeout, "timeout", t.Timeout, interval, t.Interval)
+	}
+}
+
+// tooLong reports a period that is longer than the interval, at the one of the
+// two that path gives.
+func (b builder) tooLong(path, own, name string, value time.Duration, intervalAt string, interval time.Duration) {
+	switch {
+	case b.given(own) && strings.HasPrefix(own, path):
+		b.add(own, "%v is longer than the interval of %v", short(value), short(interval))
+	case b.given(intervalAt) && strings.HasPrefix(intervalAt, path):
+		b.add(intervalAt, "%v is shorter than the %s of %v that is the default: give a %s as well",
+			short(interval), name, short(value), name)
+	}
+}
+
+func (b builder) count(path string, n int) {
+	if n < 1 || n > mostResults {
+		b.add(path, "%d is out of range: 1 to %d", n, mostResults)
+	}
+}

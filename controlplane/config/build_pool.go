@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"math"
+	"net/netip"
+)
+
+func (b builder) pools(checks []Check) []Pool {
+	var pools []Pool
+	var names []string
+	for i, r := range b.raw.Pools {
+		pools = append(pools, b.pool(at("pools", i), r, checks))
+		names = append(names, r.Name)
+	}
+	b.names("pools", names)
+	return pools
+}
+
+func (b builder) pool(path string, r rawPool, checks []Check) Pool {
+	p := Pool{Name: r.Name, Checks: r.Checks}
+	if len(r.Servers) == 0 && b.ok(at(path, "servers")) {
+		b.missing(at(path, "servers"), "a pool has at least one server")
+	}
+	var names []string
+	for i, server := range r.Servers {
+		s := b.server(at(path, "servers", i), server)
+		p.Servers = append(p.Servers, s)
+		names = append(names, s.Name)
+	}
+	b.serverNames(path, names)
+	b.twins(path, p.Servers)
+	b.references(at(path, "checks"), "check", r.Checks, checkNames(checks))
+	b.probePorts(path, p, checks)
+	return p
+}
+
+func (b builder) server(path string, r rawServer) Server {
+	s := Server{Name: r.Name, Weight: r.Weight}
+	s.Address = b.address(at(path, "address"), r.Address)
+	if s.Name == "" && s.Address.IsValid() && !b.given(at(path, "name")) {
+		s.Name = s.Address.String()
+	}
+	if b.given(at(path, "port")) {
+		s.Port = b.port(at(path, "port"), r.Port)
+	}
+	if r.Weight < 1 || r.Weight > math.MaxUint16 {
+		b.add(at(path, "weight"), "%d is out of range: 1 to 65535", r.Weight)
+	}
+	return s
+}
+
+// serverNames leaves out servers that have no name for want of an address.
+func (b builder) serverNames(path string, names []string) {
+	seen := map[string]int{}
+	for i, name := range names {
+		server := at(path, "servers", i)
+		if name == "" && !b.given(at(server, "name")) {
+			continue
+		}
+		b.name(at(server, "name"), name)
+		if first, ok := seen[name]; ok && b.ok(at(server, "name")) {
+			b.add(at(server, "name"), "%q is given twice: first at %v",
+				name, b.places.of(at(path, "servers", first)))
+			continue
+		}
+		seen[name] = i
+	}
+}
+
+// twins reports servers that are the same to the kernel: IPVS knows a real
+// server by its address and port.
+func (b builder) twins(path string, servers []Server) {
+	seen := map[netip.AddrPort]int{}
+	for i, s := range servers {
+		key := netip.AddrPortFrom(s.Address, s.Port)
+		first, ok := seen[key]
+		server := at(path, "servers", i)
+		if ok && s.Address.IsValid() && b.ok(at(server, "name"), at(server, "port")) {
+			b.add(at(server, "address"), "%v is a server of this pool already: at %v",
+				s.Address, b.places.of(at(path, "servers", first)))
+		}
+		if !ok {
+			seen[key] = i
+		}
+	}
+}
+
+// probePorts reports checks that know no port to probe on some server.
+func (b builder) probePorts(path string, p Pool, checks []Check) {
+	for i, name := range p.Checks {
+		for _, c := range checks {
+			if c.Name != name || c.Type == "" || c.Port != 0 {
+				continue
+			}
+			kind, _ := b.lookup(c.Type)
+			for _, s := range p.Servers {
+				if c.Target(s, kind.DefaultPort).Port() == 0 {
+					b.add(at(path, "checks", i), "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
+						name, s.Name, c.Type)
+				}
+			}
+		}
+	}
+}
+
+func (b builder) port(path string, port int) uint16 {
+	if port < 1 || port > math.MaxUint16 {
+		b.add(path, "%d is not a port: 1 to 65535", port)
+		return 0
+	}
+	return uint16(port)
+}
+
+// address reads the address of a host: no prefix, no port, no name.
+func (b builder) address(path, text string) netip.Addr {
+	if text == "" {
+		b.missing(path, "give it an IP address")
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		b.add(path, "%q %s", text, notAnAddress(text))
+		return netip.Addr{}
+	}
+	switch {
+	case addr.Zone() != "":
+		b.add(path, "%q has a zone: an address of one link only cannot be used here", text)
+	case addr.Is4In6():
+		b.add(path, "%q is an IPv4 address in IPv6 form: write %v", text, addr.Unmap())
+	case addr.IsUnspecified():
+		b.add(path, "%q is not the address of a host", text)
+	case addr.IsMulticast():
+		b.add(path, "%q is a multicast address", text)
+	case addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		b.add(path, "%q is the broadcast address", text)
+	default:
+		return addr
+	}
+	return netip.Addr{}
+}
+
+func notAnAddress(text string) string {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return "has a prefix length: write the address alone, " + prefix.Addr().String()
+	}
+	if addr, err := netip.ParseAddrPort(text); err == nil {
+		return "has a port: write the address alone, " + addr.Addr().String()
+	}
+	return "is not an IP address (names are not looked up)"
+}
+
+func checkNames(checks []Check) []string {
+	names := make([]string, len(checks))
+	for i, c := range checks {
+		names[i] = c.Name
+	}
+	return names
+}

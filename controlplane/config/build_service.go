@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (b builder) services(cfg *Config) []Service {
+	if len(b.raw.Services) == 0 && b.ok("services") {
+		b.missing("services", "a director has at least one virtual service")
+	}
+	var services []Service
+	var names []string
+	taken := map[Virtual]taker{}
+	for i, r := range b.raw.Services {
+		path := at("services", i)
+		s := b.service(path, r, cfg)
+		b.claim(path, s, taken)
+		services = append(services, s)
+		names = append(names, r.Name)
+	}
+	b.names("services", names)
+	return services
+}
+
+func (b builder) service(path string, r rawService, cfg *Config) Service {
+	s := Service{
+		Name:      r.Name,
+		Protocol:  Protocol(r.Protocol),
+		Scheduler: r.Scheduler,
+		Method:    Method(r.Method),
+		Pool:      r.Pool,
+	}
+	b.enum(path+".protocol", r.Protocol, "a protocol", string(TCP), string(UDP))
+	b.enum(path+".scheduler", r.Scheduler, "a scheduler", "wlc", "wrr", "rr", "mh", "sh")
+	b.enum(path+".method", r.Method, "a forwarding method", string(NAT), string(DR), string(TUN))
+	s.Addresses = b.addresses(path+".addresses", r.Addresses)
+	s.Ports = b.ports(path+".ports", r.Ports)
+	s.Quorum = b.quorum(path+".quorum", r.Quorum)
+	s.Sorry = b.sorry(path+".sorry", r.Sorry, s.Protocol, cfg.Pages)
+	switch {
+	case r.Pool == "":
+		b.missing(path+".pool", "name the pool of its real servers")
+	case b.reference(path+".pool", "pool", r.Pool, poolNames(cfg.Pools)):
+		pool, _ := cfg.Pool(r.Pool)
+		b.families(path+".addresses", r.Addresses, s.Method, pool)
+		b.translation(path, s, pool)
+		b.reachable(path, s.Quorum, pool)
+	}
+	return s
+}
+
+func (b builder) addresses(path string, texts []string) []netip.Addr {
+	if len(texts) == 0 && b.ok(path) {
+		b.missing(path, "give at least one address")
+	}
+	var addrs []netip.Addr
+	for i, text := range texts {
+		addr := b.address(at(path, i), text)
+		if !addr.IsValid() {
+			continue
+		}
+		if slices.Contains(addrs, addr) {
+			b.add(at(path, i), "%v is given twice", addr)
+			continue
+		}
+		addrs = append(addrs, addr)
+	}
+	return addrs
+}
+
+func (b builder) ports(path string, numbers []int) []uint16 {
+	if len(numbers) == 0 && b.ok(path) {
+		b.missing(path, "give at least one port")
+	}
+	var ports []uint16
+	for i, number := range numbers {
+		port := b.port(at(path, i), number)
+		if port == 0 {
+			continue
+		}
+		if slices.Contains(ports, port) {
+			b.add(at(path, i), "%d is given twice", port)
+			continue
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+// taker is the service that has an address, port and protocol.
+type taker struct{ path, name string }
+
+// claim reports what another service has already.
+func (b builder) claim(path string, s Service, taken map[Virtual]taker) {
+	for _, v := range s.Virtuals() {
+		if first, ok := taken[v]; ok {
+			b.add(path+".ports", "%v/%s belongs to service %q already: %v", v.Addr, v.Proto, first.name, b.places.of(first.path))
+			continue
+		}
+		taken[v] = taker{path, s.Name}
+	}
+}
+
+// families reports addresses that no server of the pool can serve.
+func (b builder) families(path string, texts []string, method Method, pool Pool) {
+	if slices.ContainsFunc(pool.Servers, func(s Server) bool { return !s.Address.IsValid() }) {
+		return // the pool has its own problem
+	}
+	for i, text := range texts {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || slices.ContainsFunc(pool.Servers, func(s Server) bool { return s.Address.Is4() == addr.Is4() }) {
+			continue
+		}
+		family, other := "IPv6", "IPv4"
+		if addr.Is4() {
+			family, other = other, family
+		}
+		hint := fmt.Sprintf("%s does not translate between them", method)
+		if method == TUN {
+			hint = "tunnels across families are not in this version"
+		}
+		b.add(at(path, i), "%v is %s, and all servers of pool %q are %s: %s", addr, family, pool.Name, other, hint)
+	}
+}
+
+// translation reports servers whose port differs from the service's where the
+// method cannot change it.
+func (b builder) translation(path string, s Service, pool Pool) {
+	if s.Method != DR && s.Method != TUN {
+		return
+	}
+	for _, server := range pool.Servers {
+		for _, port := range s.Ports {
+			if server.Port != 0 && server.Port != port {
+				b.add(path+".method", "%s cannot change ports, but the service has port %d and server %q of pool %q has %d: use nat, or leave the server's port out",
+					s.Method, port, server.Name, pool.Name, server.Port)
+			}
+		}
+	}
+}
+
+func (b builder) quorum(path string, r rawQuorum) Quorum {
+	least, percent := b.amount(path+".min", r.Min)
+	most, same := b.amount(path+".hysteresis", r.Hysteresis)
+	if !b.ok(path+".min", path+".hysteresis") {
+		return Quorum{}
+	}
+	switch {
+	case least < 1:
+		b.add(path+".min", "%q is below 1", r.Min)
+	case most != 0 && same != percent:
+		b.add(path+".hysteresis", "%q is not in the unit of min, %q: both are servers or both per cent", r.Hysteresis, r.Min)
+	case most >= least:
+		b.add(path+".hysteresis", "%q is not below min, %q: the service would never go down", r.Hysteresis, r.Min)
+	}
+	return Quorum{Min: least, Hysteresis: most, Percent: percent}
+}
+
+// amount reads a number of servers, or per cent.
+func (b builder) amount(path, text string) (n int, percent bool) {
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil || n < 0:
+		b.add(path, `%q is not a number of servers, nor per cent as in "50%%"`, text)
+	case percent && n > 100:
+		b.add(path, "%q is over 100%%", text)
+	}
+	return n, percent
+}
+
+// reachable reports a quorum that the pool cannot meet.
+func (b builder) reachable(path string, q Quorum, pool Pool) {
+	if !b.ok(path+".quorum.min", path+".quorum.hysteresis", path+".quorum") {
+		return
+	}
+	most, of := len(pool.Servers), fmt.Sprintf("the %d servers of pool %q", len(pool.Servers), pool.Name)
+	if q.Percent {
+		most, of = 100, "100%"
+	}
+	if need := q.Min + q.Hysteresis; need > most && len(pool.Servers) > 0 {
+		what := "min is"
+		if q.Hysteresis > 0 {
+			what = "min and hysteresis together are"
+		}
+		b.add(path+".quorum.min", "can never be reached: %s %d, over %s", what, need, of)
+	}
+}
+
+func (b builder) sorry(path string, r rawSorry, proto Protocol, pages []Page) Sorry {
+	if proto == UDP {
+		if b.given(path) && r.Page != noPage {
+			b.add(path, "is not for udp: clients get ICMP port unreachable from the kernel")
+		}
+		return Sorry{Linger: r.Linger, Orphans: Orphans(r.Orphans)}
+	}
+	b.enum(path+".orphans", r.Orphans, "what can become of orphans", string(OrphansAuto), string(OrphansReset), string(OrphansPass), string(OrphansDrop))
+	b.between(path+".linger", r.Linger, 0, time.Hour)
+	s := Sorry{Page: r.Page, Linger: r.Linger, Orphans: Orphans(r.Orphans)}
+	if r.Page == noPage {
+		s.Page = ""
+		return s
+	}
+	b.reference(path+".page", "page", r.Page, pageNames(pages))
+	return s
+}
+
+func poolNames(pools []Pool) []string {
+	names := make([]string, len(pools))
+	for i, p := range pools {
+		names[i] = p.Name
+	}
+	return names
+}
+
+func pageNames(pages []Page) []string {
+	names := make([]string, len(pages))
+	for i, p := range pages {
+		names[i] = p.Name
+	}
+	return names
+}

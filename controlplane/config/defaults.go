@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"time"
+)
+
+// DefaultPage is the name of the page that a service has unless it names
+// another. It is built in; a page of that name in the configuration takes its
+// place.
+const DefaultPage = "default"
+
+// noPage is what an operator writes instead of a page to have none.
+const noPage = "none"
+
+// defaults are the values of keys that are not given. What depends on other
+// keys is not here: director.name is the host name, a check's timing that of
+// health.defaults, a server's name its address, a page's reason that of its
+// status, a page's body a short text with its reason.
+func defaults() map[string]any {
+	return map[string]any{
+		"director.attach":               string(AttachAuto),
+		"director.forwarding":           string(ForwardingAuto),
+		"director.addresses":            string(AddressesManage),
+		"director.on_stop":              string(OnStopKeep),
+		"director.resync_interval":      30 * time.Second,
+		"director.pin_path":             "/sys/fs/bpf/maitred",
+		"health.defaults.interval":      5 * time.Second,
+		"health.defaults.fast_interval": time.Second,
+		"health.defaults.timeout":       2 * time.Second,
+		"health.defaults.rise":          2,
+		"health.defaults.fall":          3,
+		"pools[].servers[].weight":      100,
+		"pages[].status":                http.StatusBadGateway,
+		"pages[].content_type":          "text/html; charset=utf-8",
+		"services[].protocol":           string(TCP),
+		"services[].scheduler":          "wlc",
+		"services[].method":             string(NAT),
+		"services[].quorum.min":         "1",
+		"services[].quorum.hysteresis":  "0",
+		"services[].sorry.page":         DefaultPage,
+		"services[].sorry.linger":       10 * time.Second,
+		"services[].sorry.orphans":      string(OrphansAuto),
+		"admin.socket":                  "/run/maitred/maitred.sock",
+	}
+}
+
+// defaultReason is the reason phrase of a status.
+func defaultReason(status int) string {
+	if status == http.StatusBadGateway {
+		return "Service temporarily down"
+	}
+	return http.StatusText(status)
+}
+
+// defaultBody is the HTML page of a reason.
+func defaultBody(reason string) []byte {
+	return fmt.Appendf(nil, `<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>%[1]s</title></head>
+<body><h1>%[1]s</h1><p>Please try again in a few minutes.</p></body>
+</html>
+`, html.EscapeString(reason))
+}

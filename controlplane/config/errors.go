@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Errors are all the mistakes of a configuration, sorted by file and line.
+type Errors []Problem
+
+// Problem is one mistake.
+type Problem struct {
+	File    string // as it was named to Load, or found by an include
+	Line    int    // from 1; zero where the mistake has no line
+	Path    string // the key, for example "services[0].scheduler"; items are counted within the file
+	Message string // what is wrong and what would be right
+}
+
+// Error implements error: one line for each problem.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, p := range e {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// String gives the problem as "file:line: path: message".
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	if p.Path != "" {
+		b.WriteString(": " + p.Path)
+	}
+	return b.String() + ": " + p.Message
+}
+
+// report gathers problems. It keeps one for each key: what follows from the
+// first would only confuse.
+type report struct {
+	problems Errors
+	places   places
+	bad      map[string]bool // keys that have a problem
+	// vague holds the maps in which a key was not understood: what seems to be
+	// missing there may be what was misspelt.
+	vague map[string]bool
+}
+
+func newReport() *report {
+	return &report{places: places{}, bad: map[string]bool{}, vague: map[string]bool{}}
+}
+
+// add notes what is wrong with the key at path.
+func (r *report) add(path, format string, args ...any) {
+	if r.bad[path] {
+		return
+	}
+	r.bad[path] = true
+	at := r.places.of(path)
+	r.problems = append(r.problems, Problem{at.File, at.Line, at.Path, oneLine(fmt.Sprintf(format, args...))})
+}
+
+// oneLine keeps what an operator wrote from breaking a problem's line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// missing notes that a key which must be there is not.
+func (r *report) missing(path, remedy string) {
+	if r.vague[parent(path)] {
+		return
+	}
+	r.add(path, "is missing: %s", remedy)
+}
+
+// ok tells whether none of the keys has a problem so far.
+func (r *report) ok(paths ...string) bool {
+	return !slices.ContainsFunc(paths, func(p string) bool { return r.bad[p] })
+}
+
+// given tells whether the files have the key, as opposed to its default.
+func (r *report) given(path string) bool {
+	_, ok := r.places[path]
+	return ok
+}
+
+// err returns all problems, or nil.
+func (r *report) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path))
+	})
+	return r.problems
+}
