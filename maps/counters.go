@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/maitred-lb/maitred/bpf"
+)
+
+// Verdict is a way that a packet leaves the programs: what was done with it,
+// and why. bpf/include/verdict.h explains each.
+type Verdict uint32
+
+// String gives the name as an operator reads it, for example answer_syn.
+func (v Verdict) String() string {
+	if int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return fmt.Sprintf("verdict_%d", uint32(v))
+}
+
+// Answered tells whether the packet was answered from the kernel.
+func (v Verdict) Answered() bool { return strings.HasPrefix(v.String(), "answer_") }
+
+// Verdicts is how many of them there are.
+const Verdicts = Verdict(bpf.SorryVerdictVERDICT_COUNT)
+
+var verdictNames = [Verdicts]string{
+	bpf.SorryVerdictPASS_NOT_IP:     "pass_not_ip",
+	bpf.SorryVerdictPASS_MALFORMED:  "pass_malformed",
+	bpf.SorryVerdictPASS_NOT_TCP:    "pass_not_tcp",
+	bpf.SorryVerdictPASS_FRAGMENT:   "pass_fragment",
+	bpf.SorryVerdictPASS_NO_SERVICE: "pass_no_service",
+	bpf.SorryVerdictPASS_SERVED:     "pass_served",
+	bpf.SorryVerdictPASS_LINGER:     "pass_linger",
+	bpf.SorryVerdictPASS_ORPHAN:     "pass_orphan",
+	bpf.SorryVerdictPASS_NO_PAGE:    "pass_no_page",
+	bpf.SorryVerdictPASS_DEFERRED:   "pass_deferred",
+	bpf.SorryVerdictANSWER_SYN:      "answer_syn",
+	bpf.SorryVerdictANSWER_SEGMENT:  "answer_segment",
+	bpf.SorryVerdictANSWER_LAST:     "answer_last",
+	bpf.SorryVerdictANSWER_HEAD:     "answer_head",
+	bpf.SorryVerdictANSWER_ACK:      "answer_ack",
+	bpf.SorryVerdictANSWER_CLOSE:    "answer_close",
+	bpf.SorryVerdictANSWER_RESET:    "answer_reset",
+	bpf.SorryVerdictDROP_ACK:        "drop_ack",
+	bpf.SorryVerdictDROP_DONE:       "drop_done",
+	bpf.SorryVerdictDROP_RESET:      "drop_reset",
+	bpf.SorryVerdictDROP_WINDOW:     "drop_window",
+	bpf.SorryVerdictDROP_ORPHAN:     "drop_orphan",
+	bpf.SorryVerdictDROP_FLAGS:      "drop_flags",
+	bpf.SorryVerdictDROP_FRAGMENT:   "drop_fragment",
+	bpf.SorryVerdictDROP_LIMIT:      "drop_limit",
+	bpf.SorryVerdictDROP_ERROR:      "drop_error",
+}
+
+// Counter counts packets, and the bytes of their frames as they came in.
+type Counter struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Counts holds the counters of one service, those of zero packets left out.
+type Counts map[Verdict]Counter
+
+// Counters reads the counters of each service, summed over the CPUs, since its
+// row was made. The zero Key has those of packets to no service.
+func (m *Maps) Counters() (map[Key]Counts, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rows, err := m.rows()
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[Key]Counts, len(rows)+1)
+	if out[Key{}], err = m.counts(0); err != nil {
+		return nil, err
+	}
+	for key, row := range rows {
+		if out[keyFrom(key)], err = m.counts(row.Id); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (m *Maps) counts(id uint32) (Counts, error) {
+	out := Counts{}
+	for v := range Verdicts {
+		var perCPU []bpf.SorryCounter
+		if err := m.engine.Counters.Lookup(id*uint32(Verdicts)+uint32(v), &perCPU); err != nil {
+			return nil, fmt.Errorf("read counter %s of service %d: %w", v, id, err)
+		}
+		var sum Counter
+		for _, c := range perCPU {
+			sum.Packets += c.Packets
+			sum.Bytes += c.Bytes
+		}
+		if sum.Packets > 0 {
+			out[v] = sum
+		}
+	}
+	return out, nil
+}
+
+func (m *Maps) clearCounters(id uint32) error {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	zero := make([]bpf.SorryCounter, cpus)
+	for v := range Verdicts {
+		if err := m.engine.Counters.Put(id*uint32(Verdicts)+uint32(v), zero); err != nil {
+			return fmt.Errorf("clear counter %s of service %d: %w", v, id, err)
+		}
+	}
+	return nil
+}

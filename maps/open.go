@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/maitred-lb/maitred/bpf"
+)
+
+// DefaultPinPath is where the maps and programs are pinned unless told
+// otherwise.
+const DefaultPinPath = "/sys/fs/bpf/maitred"
+
+// resetLimit is how many orphans each CPU resets in a tenth of a second.
+const resetLimit = 1000
+
+// Maps is the sorry engine in the kernel. Its methods may be called from any
+// goroutine; one process at a time may write.
+type Maps struct {
+	mu     sync.Mutex
+	engine *bpf.Engine
+	slots  map[PageID]uint32 // where each page is
+	doomed map[PageID]bool   // deleted, but still the former page of a row
+}
+
+// Open adopts what is pinned under pinPath, or makes it. What runs in the
+// kernel goes on undisturbed. CAP_BPF and CAP_NET_ADMIN are needed.
+func Open(pinPath string) (*Maps, error) {
+	engine, err := bpf.Load(pinPath)
+	if err != nil {
+		return nil, err
+	}
+	m := &Maps{engine: engine, slots: map[PageID]uint32{}, doomed: map[PageID]bool{}}
+	if err := errors.Join(m.adoptPages(), m.adoptKeys()); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return m, nil
+}
+
+// Close gives the descriptors back. All that is pinned stays in force.
+func (m *Maps) Close() error { return m.engine.Close() }
+
+// Withdraw detaches the programs and unpins everything.
+func (m *Maps) Withdraw() error { return m.engine.Withdraw() }
+
+// RotateKey makes a new key for the cookies of new exchanges. The key before
+// it stays valid until the next call, so that the time between two calls is the
+// least that an exchange may last.
+func (m *Maps) RotateKey() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var s bpf.SorrySetting
+	if err := m.engine.Settings.Lookup(uint32(0), &s); err != nil {
+		return fmt.Errorf("read the cookie keys: %w", err)
+	}
+	next := 1 - s.Current&1
+	s.Keys[next] = newKey()
+	// The kernel copies a value word by word: the key must be whole before
+	// anything is made with it.
+	if err := m.engine.Settings.Put(uint32(0), s); err != nil {
+		return fmt.Errorf("write a cookie key: %w", err)
+	}
+	s.Current = next
+	if err := m.engine.Settings.Put(uint32(0), s); err != nil {
+		return fmt.Errorf("change the cookie key: %w", err)
+	}
+	return nil
+}
+
+func newKey() bpf.SorryCookieKey {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
+	return bpf.SorryCookieKey{
+		K0: binary.NativeEndian.Uint64(b[:8]),
+		K1: binary.NativeEndian.Uint64(b[8:]),
+	}
+}
+
+// adoptKeys leaves keys that are there in force: exchanges in flight depend on
+// them.
+func (m *Maps) adoptKeys() error {
+	var s bpf.SorrySetting
+	if err := m.engine.Settings.Lookup(uint32(0), &s); err != nil {
+		return fmt.Errorf("read the cookie keys: %w", err)
+	}
+	if s.Keys[0] == (bpf.SorryCookieKey{}) {
+		s.Keys = [2]bpf.SorryCookieKey{newKey(), newKey()}
+	}
+	s.ResetLimit = resetLimit
+	if err := m.engine.Settings.Put(uint32(0), s); err != nil {
+		return fmt.Errorf("write the cookie keys: %w", err)
+	}
+	return nil
+}
+
+// adoptPages finds out which page is in which slot.
+func (m *Maps) adoptPages() error {
+	var slot uint32
+	var id ebpf.MapID
+	entries := m.engine.Pages.Iterate()
+	for entries.Next(&slot, &id) {
+		content, err := m.readPage(slot)
+		if err != nil {
+			return err
+		}
+		m.slots[PageID(content.Digest)] = slot
+	}
+	if err := entries.Err(); err != nil {
+		return fmt.Errorf("list the pages: %w", err)
+	}
+	return m.doomFormer()
+}
+
+func (m *Maps) readPage(slot uint32) (*bpf.SorryPage, error) {
+	var inner *ebpf.Map
+	if err := m.engine.Pages.Lookup(slot, &inner); err != nil {
+		return nil, fmt.Errorf("open page slot %d: %w", slot, err)
+	}
+	content := &bpf.SorryPage{}
+	err := inner.Lookup(uint32(0), content)
+	if err := errors.Join(err, inner.Close()); err != nil {
+		return nil, fmt.Errorf("read page slot %d: %w", slot, err)
+	}
+	return content, nil
+}
+
+// doomFormer marks the pages that no row begins new exchanges with: the
+// process that put them is gone and nobody will delete them.
+func (m *Maps) doomFormer() error {
+	rows, err := m.rows()
+	if err != nil {
+		return err
+	}
+	for id, slot := range m.slots {
+		m.doomed[id] = true
+		for _, row := range rows {
+			if row.Page[row.Current&1] == slot {
+				delete(m.doomed, id)
+			}
+		}
+	}
+	return m.bury(rows)
+}
