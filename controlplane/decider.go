@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// decider owns the State: one goroutine applies one event after another, and
+// tells everybody of the outcome. Whoever only reads takes a snapshot.
+type decider struct {
+	setProbes func([]checkers.Probe)
+	update    func(state.State)
+	events    *api.Events
+	log       *slog.Logger
+
+	state    state.State // of Run alone
+	snapshot atomic.Pointer[state.State]
+	ready    chan struct{} // closed once every service is decided
+	gone     chan struct{} // closed when Run ends
+
+	mu    sync.Mutex
+	inbox []letter
+	wake  chan struct{}
+}
+
+// letter is an event on its way to the decider; an event of nil only asks
+// whether it is alive.
+type letter struct {
+	event state.Event
+	done  chan struct{} // closed when it was applied; nil if nobody waits
+}
+
+func newDecider(events *api.Events, log *slog.Logger) *decider {
+	d := &decider{
+		events: events, log: log, state: state.New(),
+		ready: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	first := d.state
+	d.snapshot.Store(&first)
+	return d
+}
+
+func (d *decider) String() string { return "decider" }
+
+// Run applies events until ctx ends.
+func (d *decider) Run(ctx context.Context) error {
+	defer close(d.gone)
+	timer := time.NewTimer(0) // a tick too many does no harm
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.wake:
+			d.applyAll(d.take())
+		case <-timer.C:
+			d.applyAll([]letter{{event: state.Tick{}}})
+		}
+		timer.Stop()
+		if at, ok := d.state.Next(); ok {
+			timer.Reset(time.Until(at))
+		}
+	}
+}
+
+// probed takes a transition. It never blocks: the prober may call it while the
+// decider waits to hand it new probes.
+func (d *decider) probed(t checkers.Transition) { d.post(letter{event: state.Probed{Transition: t}}) }
+
+// ask returns once the event is applied. Without an event it tells that the
+// decider comes round.
+func (d *decider) ask(e state.Event) error {
+	done := make(chan struct{})
+	d.post(letter{event: e, done: done})
+	select {
+	case <-done:
+		return nil
+	case <-d.gone:
+		return errors.New("the daemon is stopping")
+	}
+}
+
+func (d *decider) post(l letter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inbox = append(d.inbox, l)
+	select {
+	case d.wake <- struct{}{}:
+	default: // it will find this letter when it comes for the one before
+	}
+}
+
+func (d *decider) take() []letter {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.inbox
+	d.inbox = nil
+	return all
+}
+
+// applyAll applies a batch, so that what changed together is decided and handed
+// on together.
+func (d *decider) applyAll(batch []letter) {
+	var events []state.Event
+	for _, l := range batch {
+		if l.event != nil {
+			events = append(events, l.event)
+		}
+	}
+	if len(events) > 0 {
+		next, changes := state.Apply(d.state, time.Now(), events...)
+		if next.Config != d.state.Config {
+			d.setProbes(state.Probes(next.Config))
+		}
+		d.state = next
+		d.snapshot.Store(&next)
+		d.update(next)
+		d.tell(changes)
+		d.checkReady()
+	}
+	for _, l := range batch {
+		if l.done != nil {
+			close(l.done)
+		}
+	}
+}
+
+func (d *decider) tell(changes []state.Change) {
+	for _, c := range changes {
+		d.log.Info(string(c.Kind)+" changed", "name", c.Name, "from", c.From, "to", c.To, "reason", c.Reason)
+		d.events.Publish(api.Event{
+			At: c.At.UTC(), Kind: string(c.Kind), Name: c.Name, From: c.From, To: c.To, Reason: c.Reason,
+		})
+	}
+}
+
+func (d *decider) checkReady() {
+	select {
+	case <-d.ready:
+		return
+	default:
+	}
+	for _, s := range d.state.Services {
+		if s.Mode == state.ModePending {
+			return
+		}
+	}
+	close(d.ready)
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// decide runs a decider in a bubble of synthetic time while f acts on it, and
+// returns the modes that the service went through.
+func decide(t *testing.T, cfg *config.Config, f func(*decider)) []string {
+	var modes []string
+	synctest.Test(t, func(t *testing.T) {
+		d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
+		d.setProbes = func([]checkers.Probe) {}
+		d.update = func(s state.State) {
+			mode := s.Services["shop"].Mode.String()
+			if len(modes) == 0 || modes[len(modes)-1] != mode {
+				modes = append(modes, mode)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		if err := d.ask(state.Loaded{Config: cfg}); err != nil {
+			t.Error(err)
+		}
+		f(d)
+		synctest.Wait()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := d.ask(nil); err == nil {
+			t.Error("a decider that is gone says that it is alive")
+		}
+	})
+	return modes
+}
+
+func TestDeciderGoesThroughSorryAndLinger(t *testing.T) {
+	cfg := shop("")
+	cfg.Services[0].Sorry.Linger = 10 * time.Second
+	got := decide(t, cfg, func(d *decider) {
+		d.probed(down(serverA))
+		d.probed(down(serverB))
+		synctest.Wait()
+		d.probed(up(serverB))
+		time.Sleep(11 * time.Second)
+	})
+	if diff := cmp.Diff([]string{"pending", "sorry", "linger", "serve"}, got); diff != "" {
+		t.Errorf("modes (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeciderDoesNotWaitForEverForResults(t *testing.T) {
+	cfg := shop("")
+	got := decide(t, cfg, func(*decider) {
+		time.Sleep(Budget(cfg, cfg.Services[0]) + 2*time.Second)
+	})
+	if diff := cmp.Diff([]string{"pending", "sorry"}, got); diff != "" {
+		t.Errorf("modes (-want +got):\n%s", diff)
+	}
+}
+
+// What happens at once is decided at once: no client hears of a mode between.
+func TestDeciderAppliesABatchAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
+		updates := 0
+		d.setProbes = func([]checkers.Probe) {}
+		d.update = func(state.State) { updates++ }
+		d.applyAll([]letter{{event: state.Loaded{Config: shop("")}}})
+		d.probed(down(serverA))
+		d.probed(down(serverB))
+		d.probed(up(serverA))
+		d.applyAll(d.take())
+		if updates != 2 {
+			t.Errorf("%d updates, want one for the configuration and one for the batch", updates)
+		}
+		if mode := d.snapshot.Load().Services["shop"].Mode; mode != state.ModeServe {
+			t.Errorf("mode %v, want serve", mode)
+		}
+		select {
+		case <-d.ready:
+		default:
+			t.Error("not ready, though all is decided")
+		}
+	})
+}

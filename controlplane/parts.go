@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// Parts are what a server is made of. Wire gives those that touch the kernel
+// and the network, a test gives fakes.
+type Parts struct {
+	Prober   Prober
+	Engine   Engine
+	Datapath Datapath
+	// Links calls changed whenever an interface comes or goes, until ctx ends.
+	Links func(ctx context.Context, changed func()) error
+	// Withdraw takes the programs out of the kernel, after the engine has taken
+	// its rows.
+	Withdraw func() error
+	// Close gives back descriptors; the kernel's state stays.
+	Close func() error
+}
+
+// Prober runs checks.
+type Prober interface {
+	Task
+	// Set replaces the probes; those that did not change go on undisturbed.
+	Set(probes []checkers.Probe)
+	Probes() ([]api.Probe, api.Lateness)
+}
+
+// Engine makes the kernel agree with what was decided, as long as it runs.
+type Engine interface {
+	Task
+	Passes
+	// Update hands over the newest decisions and does not wait for effects.
+	Update(s state.State)
+	Targets() []api.Target
+}
+
+// Passes are full comparisons with the kernel.
+type Passes interface {
+	Resync()                        // soon, by Run
+	Sync(ctx context.Context) error // now
+	Withdraw(ctx context.Context) error
+}
+
+// Datapath is the sorry engine in the kernel, less what the Engine does to it.
+type Datapath interface {
+	RotateKey() error
+	Attachments() ([]api.Attachment, error)
+	Verdicts() (Verdicts, error)
+}
+
+// Verdicts counts packets by what the sorry engine did with them.
+type Verdicts struct {
+	Services map[config.Virtual]map[string]api.Counter
+	Total    map[string]api.Counter
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// Reload reads the configuration again. One that has a mistake, or that asks
+// for what only a restart can give, leaves the one in force as it is.
+func (s *Server) Reload(context.Context) api.Reload {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if s.isReady() {
+		s.notifyReloading()
+		defer s.notifyReady()
+	}
+	result := api.Reload{At: time.Now().UTC()}
+	cfg, err := s.opts.Load(s.opts.File)
+	if err == nil {
+		err = fixed(s.current(), cfg)
+	}
+	if err == nil {
+		err = s.decider.ask(state.Loaded{Config: cfg})
+	}
+	if err != nil {
+		result.Errors = strings.Split(err.Error(), "\n") // as errors.Join and config.Errors put them
+		for _, line := range result.Errors {
+			s.opts.Logger.Error("configuration refused, the one in force stays", "error", line)
+		}
+	}
+	result.OK = err == nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reload = &result
+	if result.OK {
+		s.loaded = result.At
+	}
+	return result
+}
+
+// hangups reloads at each signal.
+func (s *Server) hangups(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.opts.Hangups:
+			s.Reload(ctx) // the outcome was logged
+		}
+	}
+}
+
+// fixed returns an error for each setting that is bound to the life of the
+// process and differs.
+func fixed(old, now *config.Config) error {
+	var errs []error
+	for _, f := range []struct {
+		path     string
+		old, now any
+	}{
+		{"director.name", old.Director.Name, now.Director.Name},
+		{"director.forwarding", old.Director.Forwarding, now.Director.Forwarding},
+		{"director.pin_path", old.Director.PinPath, now.Director.PinPath},
+		{"director.resync_interval", old.Director.Resync, now.Director.Resync},
+		{"admin.socket", old.Admin.Socket, now.Admin.Socket},
+	} {
+		if f.old != f.now {
+			errs = append(errs, fmt.Errorf("%s: changed from %v to %v, which needs a restart of the daemon", f.path, f.old, f.now))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// current is the configuration in force.
+func (s *Server) current() *config.Config { return s.decider.snapshot.Load().Config }
+
+func (s *Server) isReady() bool {
+	select {
+	case <-s.decider.ready:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+func TestReloadTakesAGoodConfiguration(t *testing.T) {
+	r := newRig(t, nil)
+	r.start()
+	r.inputs.Probed(up(serverA))
+	r.expect("READY=1", 1)
+	next := shop(r.socket)
+	next.Services = append(next.Services, next.Services[0])
+	next.Services[1].Name, next.Services[1].Ports = "admin", []uint16{8080}
+	r.set(next, nil)
+	got, err := r.client.Reload(t.Context())
+	if err != nil || !got.OK {
+		t.Fatalf("reload: %+v, %v", got, err)
+	}
+	r.expect("RELOADING=1", 1)
+	r.expect("READY=1", 2)
+	st := r.status()
+	if len(st.Services) != 2 || st.Services[0].Mode != "serve" || st.Services[1].Mode != "serve" {
+		t.Errorf("services %+v: want both to serve, for the probe is known", st.Services)
+	}
+	if len(st.Probes) != 2 {
+		t.Errorf("%d probes, want 2: services share them", len(st.Probes))
+	}
+	if st.Config.Reload == nil || !st.Config.Reload.OK || !st.Config.Loaded.Equal(st.Config.Reload.At) {
+		t.Errorf("config status %+v", st.Config)
+	}
+}
+
+func TestReloadRefusesABadConfiguration(t *testing.T) {
+	bad := errors.Join(errors.New("a.yaml:3: services[0].scheduler: no such scheduler"), errors.New("a.yaml:9: pools[0]: no servers"))
+	restart := func(r *rig) *config.Config {
+		c := shop(r.socket)
+		c.Director.PinPath, c.Admin.Socket = "/elsewhere", "/elsewhere.sock"
+		return c
+	}
+	for _, tc := range []struct {
+		name string
+		set  func(*rig)
+		want []string
+	}{
+		{"mistakes", func(r *rig) { r.set(nil, bad) }, []string{
+			"a.yaml:3: services[0].scheduler: no such scheduler", "a.yaml:9: pools[0]: no servers"}},
+		{"unreadable", func(r *rig) { r.set(nil, errInjected) }, []string{"injected fault"}},
+		{"needs a restart", func(r *rig) { r.set(restart(r), nil) }, []string{
+			"director.pin_path: changed from  to /elsewhere, which needs a restart of the daemon",
+			"admin.socket: changed from SOCKET to /elsewhere.sock, which needs a restart of the daemon"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.start()
+			before := r.status()
+			tc.set(r)
+			got, err := r.client.Reload(t.Context())
+			if err != nil || got.OK {
+				t.Fatalf("reload: %+v, %v", got, err)
+			}
+			for i, line := range tc.want {
+				tc.want[i] = strings.ReplaceAll(line, "SOCKET", r.socket)
+			}
+			if d := cmp.Diff(tc.want, got.Errors); d != "" {
+				t.Errorf("errors (-want +got):\n%s", d)
+			}
+			after := r.status()
+			if after.Config.Reload == nil || after.Config.Reload.OK {
+				t.Errorf("last reload %+v", after.Config.Reload)
+			}
+			before.Config.Reload, after.Config.Reload = nil, nil
+			if d := cmp.Diff(before, after); d != "" {
+				t.Errorf("the refused configuration left a trace (-before +after):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestHangupReloads(t *testing.T) {
+	r := newRig(t, nil)
+	r.start()
+	r.set(nil, errInjected)
+	r.hangups <- syscall.SIGHUP
+	r.hangups <- syscall.SIGHUP // taken only when the first is done
+	if st := r.status(); st.Config.Reload == nil || st.Config.Reload.OK {
+		t.Errorf("last reload %+v, want one that was refused", st.Config.Reload)
+	}
+}
+
+func TestBudgetIsTheLongestOfThePool(t *testing.T) {
+	cfg := shop("")
+	slow := cfg.Checks[0]
+	slow.Name, slow.Timing = "slow", checkers.Timing{Interval: 30 * time.Second, Timeout: 5 * time.Second, Fall: 1}
+	cfg.Checks = append(cfg.Checks, slow)
+	cfg.Pools = append(cfg.Pools, config.Pool{Name: "bare", Servers: []config.Server{{Address: netip.IPv6Loopback()}}})
+	for _, tc := range []struct {
+		name   string
+		pool   string
+		checks []string
+		want   time.Duration
+	}{
+		{"one check", "app", []string{"web"}, cfg.Checks[0].Timing.Budget()},
+		{"the slower decides", "app", []string{"web", "slow"}, slow.Timing.Budget()},
+		{"no checks", "bare", []string{"web"}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg.Pools[0].Checks = tc.checks
+			if got := Budget(cfg, config.Service{Pool: tc.pool}); got != tc.want {
+				t.Errorf("budget %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

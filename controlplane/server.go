@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// Server is the daemon.
+type Server struct {
+	opts    Options
+	started time.Time
+	events  *api.Events
+	decider *decider
+	parts   Parts
+
+	reloading sync.Mutex  // one reload at a time
+	mu        sync.Mutex  // guards what follows
+	loaded    time.Time   // when the configuration in force was
+	reload    *api.Reload // how the last one ended
+}
+
+// Options are what a server needs from outside.
+type Options struct {
+	File    string // of the configuration
+	Version string
+	Load    func(path string) (*config.Config, error)
+	// Wire makes the parts. It is called once, with the lock held: a second
+	// daemon never gets as far as the kernel.
+	Wire     func(cfg *config.Config, in Inputs) (Parts, error)
+	Logger   *slog.Logger
+	Notify   Notify
+	Watchdog time.Duration    // period of the service manager's watchdog; zero: none
+	Hangups  <-chan os.Signal // each asks for a reload
+}
+
+// Inputs are what parts report to.
+type Inputs struct {
+	Probed   func(checkers.Transition)
+	Repaired func(target, what string) // drift in the kernel was put right
+	Logger   *slog.Logger
+}
+
+const (
+	keyPeriod       = 2 * time.Minute  // between cookie keys: two are valid at a time
+	withdrawTimeout = 10 * time.Second // to take everything back at a stop
+)
+
+// New makes a server. Nothing happens before Run.
+func New(opts Options) *Server {
+	events := api.NewEvents()
+	return &Server{
+		opts: opts, started: time.Now(), events: events,
+		decider: newDecider(events, opts.Logger),
+	}
+}
+
+// Run is the daemon's life. It returns nil after a clean stop, which the end of
+// ctx asks for.
+func (s *Server) Run(ctx context.Context) (err error) {
+	cfg, err := s.opts.Load(s.opts.File)
+	if err != nil {
+		return err
+	}
+	lock, err := Acquire(cfg.Admin.Socket)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	s.parts, err = s.opts.Wire(cfg, Inputs{
+		Probed: s.decider.probed, Repaired: s.repaired, Logger: s.opts.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.parts.Close()) }()
+	s.adopt(ctx, cfg)
+	return s.serve(ctx, cfg)
+}
+
+// adopt takes over what the kernel holds. Services are pending: their rows are
+// left as they are, until checks say otherwise.
+func (s *Server) adopt(ctx context.Context, cfg *config.Config) {
+	s.decider.setProbes, s.decider.update = s.parts.Prober.Set, s.parts.Engine.Update
+	s.decider.applyAll([]letter{{event: state.Loaded{Config: cfg}}})
+	s.loaded = time.Now().UTC()
+	if err := s.parts.Engine.Sync(ctx); err != nil {
+		s.opts.Logger.Error("first pass over the kernel failed, it will be tried again", "error", err)
+	}
+}
+
+// serve starts the tasks, waits for the end of one of them or of ctx, and stops
+// them again in order.
+func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
+	endpoint, err := api.Listen(cfg.Admin.Socket, s, s.events, s.opts.Logger)
+	if err != nil {
+		return err
+	}
+	tasks := newRunner(context.WithoutCancel(ctx))
+	for _, t := range s.tasks(endpoint) {
+		tasks.start(t)
+	}
+	s.opts.Logger.Info("started", "version", s.opts.Version, "config", s.opts.File, "socket", cfg.Admin.Socket)
+	select {
+	case <-ctx.Done():
+	case <-tasks.failed.Done():
+	}
+	s.notifyStopping()
+	if err := tasks.stop(); err != nil {
+		return err
+	}
+	if s.current().Director.OnStop == config.OnStopWithdraw {
+		return s.withdraw(context.WithoutCancel(ctx))
+	}
+	s.opts.Logger.Info("stopped, the kernel carries on")
+	return nil
+}
+
+// tasks lists the parts in the order in which they start: each hands its work
+// to those before it.
+func (s *Server) tasks(endpoint Task) []Task {
+	tasks := []Task{
+		s.parts.Engine,
+		s.decider,
+		s.parts.Prober,
+		task{"links", func(ctx context.Context) error { return s.parts.Links(ctx, s.parts.Engine.Resync) }},
+		task{"keys", s.rotateKeys},
+		task{"ready", s.announce},
+		task{"hangups", s.hangups},
+	}
+	if s.opts.Watchdog > 0 {
+		tasks = append(tasks, s.watchdog())
+	}
+	return append(tasks, endpoint)
+}
+
+// announce says that the daemon is ready once every service is decided.
+func (s *Server) announce(ctx context.Context) error {
+	select {
+	case <-s.decider.ready:
+		s.notifyReady()
+		s.opts.Logger.Info("ready, every service is decided")
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (s *Server) rotateKeys(ctx context.Context) error {
+	return every(ctx, keyPeriod, func() {
+		if err := s.parts.Datapath.RotateKey(); err != nil {
+			s.opts.Logger.Error("the key of the cookies stays", "error", err)
+		}
+	})
+}
+
+// withdraw takes all that is ours out of the kernel.
+func (s *Server) withdraw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, withdrawTimeout)
+	defer cancel()
+	if err := s.parts.Engine.Withdraw(ctx); err != nil {
+		return fmt.Errorf("withdraw from the kernel: %w", err)
+	}
+	if err := s.parts.Withdraw(); err != nil {
+		return fmt.Errorf("withdraw the sorry engine: %w", err)
+	}
+	s.opts.Logger.Info("stopped, nothing of ours is left in the kernel")
+	return nil
+}
+
+func (s *Server) repaired(target, what string) {
+	s.events.Publish(api.Event{At: time.Now().UTC(), Kind: "drift", Name: target, Reason: what})
+}
