@@ -43,13 +43,17 @@ const (
 // itself is pinned as a mark.
 const (
 	linkFolder = "links"
-	kindXDP    = ".xdp"
-	kindTCX    = ".tcx"
-	kindClsact = ".clsact"
+	kindXDP    = "xdp"
+	kindTCX    = "tcx"
+	kindClsact = "clsact"
 )
 
+// A BPF file system has no dots in names (bpf_lookup in kernel/bpf/inode.c),
+// an interface has no colons in its own (dev_valid_name in net/core/dev.c).
+const dot, noDot = ".", ":"
+
 func (e *Engine) pin(name, kind string) string {
-	return filepath.Join(e.dir, linkFolder, name+kind)
+	return filepath.Join(e.dir, linkFolder, kind+"_"+strings.ReplaceAll(name, dot, noDot))
 }
 
 // Attach puts the programs of this build on an interface, in one atomic step
@@ -214,7 +218,8 @@ func (e *Engine) pinnedInterfaces() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		name := strings.TrimSuffix(entry.Name(), filepath.Ext(entry.Name()))
+		_, name, _ := strings.Cut(entry.Name(), "_")
+		name = strings.ReplaceAll(name, noDot, dot)
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
