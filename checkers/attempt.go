@@ -51,10 +51,10 @@ func (a attempt) unconnected(ctx context.Context, err error) Result {
 // that every connection can meet, it belongs to the class other. For a
 // timeout, missing says what was waited for in vain.
 func (a attempt) broken(ctx context.Context, err error, other Class, missing string) Result {
-	if cause := ctx.Err(); cause != nil {
-		err = cause // the error is only how the end of ctx shows on the connection
-	}
 	class := classify(err)
+	if cause := ctx.Err(); cause != nil && class != ClassLocal {
+		err, class = cause, classify(cause) // the error is how the end of ctx shows on the connection
+	}
 	switch class {
 	case ClassLocal:
 		return a.local(err)

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checkers
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nginxConf is one server in clear and one with TLS. Its pages are as good and
+// as bad as those of real ones; that of /stalled waits for a server that never
+// answers.
+const nginxConf = `
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log;
+events { worker_connections 64; }
+http {
+	access_log off;
+	client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; scgi_temp_path tmp; uwsgi_temp_path tmp;
+	server {
+		listen {{clear}};
+		listen {{tls}} ssl;
+		ssl_certificate {{cert}};
+		ssl_certificate_key {{key}};
+		location = /healthz { return 200 "all is well\n"; }
+		location = /broken  { return 500 "out of order\n"; }
+		location = /moved   { return 301 /healthz; }
+		location = /silent  { return 444; }
+		location = /stalled { proxy_pass http://{{stalled}}; proxy_read_timeout 60s; }
+		location = /host    { return 200 "host is $host, agent is $http_user_agent\n"; }
+		location /          { return 404; }
+	}
+}
+`
+
+func TestNginx(t *testing.T) {
+	binary := findNginx(t)
+	id := newIdentity(t, time.Now().Add(time.Hour), "shop.example", "127.0.0.1")
+	clear, secure := startNginx(t, binary, id)
+	ca := id.certFile
+	tests := []struct {
+		name    string
+		kind    string
+		options m
+		class   Class
+		message string // after the address
+	}{
+		{"connect", "tcp", nil, ClassNone, ": connected"},
+		{"healthy", "http", m{"path": "/healthz"}, ClassNone, "/healthz: status 200"},
+		{"healthy by HEAD", "http", m{"path": "/healthz", "method": "HEAD"}, ClassNone, "/healthz: status 200"},
+		{"right text", "http", m{"path": "/healthz", "expect": m{"body": "is well"}}, ClassNone, "/healthz: status 200"},
+		{"host and agent", "http", m{"path": "/host", "host": "shop.example", "expect": m{"body": "host is shop.example, agent is maitred"}}, ClassNone, "/host: status 200"},
+		{"500", "http", m{"path": "/broken"}, ClassStatus, "/broken: status 500, wanted 200-299"},
+		{"404", "http", nil, ClassStatus, "/: status 404, wanted 200-299"},
+		{"404 wanted", "http", m{"expect": m{"status": []any{404}}}, ClassNone, "/: status 404"},
+		{"redirect", "http", m{"path": "/moved", "host": "shop.example"}, ClassStatus, "/moved: status 301 (to http://shop.example:CLEARPORT/healthz), wanted 200-299"},
+		{"wrong text", "http", m{"path": "/healthz", "expect": m{"body": "fine"}}, ClassContent, `/healthz: status 200, but "fine" is not in the body (12 bytes read)`},
+		{"closes without a word", "http", m{"path": "/silent"}, ClassProtocol, "/silent: the server closed the connection before the end of its answer"},
+		{"stalled", "http", m{"path": "/stalled"}, ClassTimeout, "/stalled: connected, but no answer within 500ms"},
+		{"HTTP on the port of HTTPS", "http to https", nil, ClassStatus, "/: status 400, wanted 200-299"},
+		{"HTTPS", "https", m{"path": "/healthz", "ca_file": ca}, ClassNone, "/healthz: status 200"},
+		{"HTTPS by name", "https", m{"path": "/healthz", "ca_file": ca, "host": "shop.example"}, ClassNone, "/healthz: status 200"},
+		{"HTTPS unverified", "https", m{"path": "/healthz", "verify": false}, ClassNone, "/healthz: status 200"},
+		{"HTTPS self-signed", "https", m{"path": "/healthz"}, ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate signed by unknown authority (name its authority in ca_file, or set verify: false)"},
+		{"HTTPS wrong name", "https", m{"path": "/healthz", "ca_file": ca, "host": "other.example"}, ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate is valid for shop.example, not other.example"},
+		{"HTTPS 500", "https", m{"path": "/broken", "ca_file": ca}, ClassStatus, "/broken: status 500, wanted 200-299"},
+		{"HTTPS stalled", "https", m{"path": "/stalled", "ca_file": ca}, ClassTimeout, "/stalled: connected, but no answer within 500ms"},
+		{"HTTPS on the port of HTTP", "https to http", nil, ClassTLS, "/: the server does not speak TLS on this port"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			kind, other, crossed := strings.Cut(test.kind, " to ")
+			if !crossed {
+				other = kind
+			}
+			target := clear
+			if other == "https" {
+				target = secure
+			}
+			row, _ := Lookup(kind)
+			checker, err := row.New(test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			timeout := 10 * time.Second
+			if test.class == ClassTimeout {
+				timeout = 500 * time.Millisecond
+			}
+			begin := map[string]string{"tcp": "connect ", "http": "GET http://", "https": "GET https://"}[kind]
+			if test.options["method"] != nil {
+				begin = "HEAD http://"
+			}
+			want := begin + target.String() + strings.ReplaceAll(test.message, "CLEARPORT", fmt.Sprint(clear.Port()))
+			wantResult(t, checkFor(t, timeout, checker, target), test.class, want)
+		})
+	}
+}
+
+// TestNginxStops proves that a stopped server is refused, by every kind of check.
+func TestNginxStops(t *testing.T) {
+	binary := findNginx(t)
+	var clear, secure netip.AddrPort
+	t.Run("run", func(t *testing.T) { // nginx ends with it
+		clear, secure = startNginx(t, binary, newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1"))
+	})
+	wantResult(t, checkFor(t, 10*time.Second, mustTCP(t, Dialer{}.Dial), clear),
+		ClassRefused, fmt.Sprintf("connect %s: connection refused", clear))
+	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", nil), clear),
+		ClassRefused, fmt.Sprintf("GET http://%s/: connection refused", clear))
+	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "https", nil), secure),
+		ClassRefused, fmt.Sprintf("GET https://%s/: connection refused", secure))
+}
+
+// findNginx skips the test where there is no nginx, but not on CI.
+func findNginx(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("PATH") + ":/usr/sbin:/usr/local/sbin" // users' PATH often lacks them
+	for _, dir := range filepath.SplitList(path) {
+		binary := filepath.Join(dir, "nginx")
+		if info, err := os.Stat(binary); err == nil && info.Mode()&0o111 != 0 {
+			return binary
+		}
+	}
+	const missing = "nginx is not installed: apt-get install nginx-light"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// startNginx runs nginx until the test ends, and returns when it answers.
+func startNginx(t *testing.T, binary string, id identity) (clear, secure netip.AddrPort) {
+	t.Helper()
+	clear, secure = freePort(t), freePort(t)
+	dir := t.TempDir()
+	conf := strings.NewReplacer("{{clear}}", clear.String(), "{{tls}}", secure.String(), "{{stalled}}", listen(t).target.String(),
+		"{{cert}}", id.certFile, "{{key}}", id.keyFile).Replace(nginxConf)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	nginx := exec.Command(binary, "-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
+	nginx.Stdout, nginx.Stderr = &output, &output
+	if err := nginx.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- nginx.Wait() }()
+	t.Cleanup(func() {
+		_ = nginx.Process.Signal(syscall.SIGTERM)
+		if err := <-exited; err != nil {
+			t.Errorf("nginx: %v\n%s", err, output.String())
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", secure.String())
+		if err == nil {
+			_ = conn.Close()
+			return clear, secure
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nginx does not listen: %v", err)
+		}
+	}
+}
+
+// freePort is a port on loopback that nobody listens on.
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l := listen(t)
+	_ = l.Close()
+	return l.target
+}
