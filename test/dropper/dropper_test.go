@@ -129,7 +129,7 @@ func send(t *testing.T, a, b *netlab.Namespace, count int) (got int) {
 			}
 		}
 	}
-	for receive(50 * time.Millisecond) {
+	for got < count && receive(time.Second) {
 		got++
 	}
 	return got

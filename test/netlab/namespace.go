@@ -13,6 +13,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Namespace is a network namespace with loopback up, forwarding off, and IPv6
@@ -52,7 +53,7 @@ func (n *Namespace) create() error {
 
 func (n *Namespace) setup() error {
 	var err error
-	if n.handle, err = netlink.NewHandleAt(n.ns); err != nil {
+	if n.handle, err = netlink.NewHandleAt(n.ns, unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("open netlink: %w", err)
 	}
 	for key, value := range map[string]string{

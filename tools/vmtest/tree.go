@@ -24,7 +24,7 @@ func modulePatterns() []string {
 		"ip_vs*", "nf_conntrack", "nf_defrag_ipv[46]",
 		"ipip", "ip6_tunnel", "ip_tunnel", "fou", "fou6", "ip_gre", "ip6_gre",
 		"sch_ingress", "sch_netem", "cls_bpf", "act_bpf", "act_mirred", "act_gact",
-		"nf_tables", "nft_ct", "nft_nat", "nft_masq",
+		"xfrm_user", "nf_tables", "nft_ct", "nft_nat", "nft_masq",
 	}
 }
 
