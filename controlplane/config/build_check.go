@@ -54,14 +54,14 @@ func (b builder) check(path string, r rawCheck) Check {
 		b.add(path, "is not a type of check%s", orOneOf(c.Type, b.types))
 		return c
 	}
+	options = maps.Clone(options)
 	if value, ok := options["port"]; ok {
 		if c.Port, ok = portOption(value); !ok {
 			b.add(path+".port", "%v is not a port: 1 to 65535", value)
 		}
-		options = maps.Clone(options)
 		delete(options, "port")
 	}
-	c.Fingerprint = fingerprint(c, options)
+	c.Fingerprint = fingerprint(c, options, b.files(path, options))
 	checker, err := kind.New(options)
 	if err != nil {
 		b.optionErrors(path, err)
@@ -71,10 +71,31 @@ func (b builder) check(path string, r rawCheck) Check {
 	return c
 }
 
-// fingerprint identifies all that a check does. The text form of maps has
-// their keys sorted.
-func fingerprint(c Check, options map[string]any) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %#v %#v", c.Type, c.Port, options, c.Timing))
+// files makes the names of files in the options relative to the file that names
+// them, and returns their contents. Such options end in _file.
+func (b builder) files(path string, options map[string]any) map[string][]byte {
+	contents := map[string][]byte{}
+	for key, value := range options {
+		name, ok := value.(string)
+		if !ok || name == "" || !strings.HasSuffix(key, "_file") {
+			continue
+		}
+		name = beside(b.places.of(at(path, key)).File, name)
+		content, err := b.read(name, maxFile)
+		if err != nil {
+			b.add(at(path, key), "%q %s", name, unreadable(err))
+			delete(options, key)
+			continue
+		}
+		options[key], contents[key] = name, content
+	}
+	return contents
+}
+
+// fingerprint identifies all that a check does, a new certificate under an old
+// name included. The text form of maps has their keys sorted.
+func fingerprint(c Check, options map[string]any, files map[string][]byte) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %#v %#v %q", c.Type, c.Port, options, c.Timing, files))
 	return fmt.Sprintf("%x", sum[:16])
 }
 

@@ -54,7 +54,11 @@ func syntaxProblem(text []byte, err error) *Problem {
 	if tab := tabLine(text, line); tab > 0 {
 		return &Problem{Line: tab, Message: "is not YAML: the line is indented with a tab, use spaces"}
 	}
-	return &Problem{Line: line, Message: "is not YAML: " + strings.TrimPrefix(message, found[0])}
+	message = "is not YAML: " + strings.TrimPrefix(message, found[0])
+	if strings.Contains(message, "did not find expected ',' or") && bytes.Contains(text, []byte("${")) {
+		message += " (within {} and [] put ${NAME} in quotes)"
+	}
+	return &Problem{Line: line, Message: message}
 }
 
 // tabLine returns the line indented with a tab that explains a syntax error at

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/page"
+)
+
+// Parts of a configuration, a line each, that make a whole one together.
+const (
+	director = "director: {interfaces: [eth0]}\n"
+	pool     = "pools: [{name: app, servers: [{name: a, address: 10.0.0.1}]}]\n"
+	service  = "services: [{name: shop, addresses: [192.0.2.1], ports: [80], pool: app}]\n"
+	minimal  = director + pool + service
+)
+
+// fake is a loader over files and an environment that a test makes up.
+func fake(files, env map[string]string) loader {
+	return loader{
+		env:      func(name string) (string, bool) { value, ok := env[name]; return value, ok },
+		hostname: func() (string, error) { return "lb1", nil },
+		read: func(path string, limit int) ([]byte, error) {
+			text, ok := files[path]
+			if !ok {
+				return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+			}
+			return []byte(text[:min(len(text), limit+1)]), nil
+		},
+		glob: func(pattern string) ([]string, error) {
+			var found []string
+			for name := range files {
+				ok, err := filepath.Match(pattern, name)
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					found = append(found, name)
+				}
+			}
+			slices.Sort(found)
+			return found, nil
+		},
+		types:  checkers.Names(),
+		lookup: checkers.Lookup,
+	}
+}
+
+// parse loads a configuration of one file.
+func parse(text string) (*Config, error) {
+	return fake(map[string]string{"maitred.yaml": text}, nil).load([]string{"maitred.yaml"})
+}
+
+func mustParse(t *testing.T, text string) *Config {
+	t.Helper()
+	cfg, err := parse(text)
+	if err != nil {
+		t.Fatalf("load:\n%v", err)
+	}
+	checkInvariants(t, cfg)
+	return cfg
+}
+
+// checkInvariants asserts what every configuration that was loaded promises.
+func checkInvariants(t *testing.T, cfg *Config) {
+	t.Helper()
+	if cfg.Director.Name == "" || len(cfg.Director.Interfaces) == 0 || cfg.Director.Resync <= 0 || cfg.Admin.Socket == "" {
+		t.Errorf("director %+v, admin %+v", cfg.Director, cfg.Admin)
+	}
+	for _, c := range cfg.Checks {
+		if c.Name == "" || c.Checker == nil || c.Fingerprint == "" || c.Timing.Budget() <= 0 || c.Timing.Timeout > c.Timing.Interval {
+			t.Errorf("check %+v", c)
+		}
+	}
+	for _, p := range cfg.Pages {
+		if p.Image.Digest == 0 || p.Image.Head > page.MaxHead || len(p.Image.Response) > page.MaxLength {
+			t.Errorf("page %q: head %d, length %d, digest %x", p.Name, p.Image.Head, len(p.Image.Response), p.Image.Digest)
+		}
+	}
+	for _, p := range cfg.Pools {
+		checkPool(t, cfg, p)
+	}
+	seen := map[Virtual]bool{}
+	for _, s := range cfg.Services {
+		pool, ok := cfg.Pool(s.Pool)
+		if !ok || s.Name == "" || len(s.Virtuals()) == 0 {
+			t.Errorf("service %+v", s)
+		}
+		if most := s.Quorum.Min + s.Quorum.Hysteresis; !s.Quorum.Percent && most > len(pool.Servers) || s.Quorum.Min <= s.Quorum.Hysteresis {
+			t.Errorf("service %q: quorum %+v of %d servers", s.Name, s.Quorum, len(pool.Servers))
+		}
+		if _, ok := cfg.Page(s.Sorry.Page); !ok && s.Sorry.Page != "" || s.Protocol == UDP && s.Sorry.Page != "" {
+			t.Errorf("service %q: sorry %+v", s.Name, s.Sorry)
+		}
+		for _, v := range s.Virtuals() {
+			if seen[v] || !v.Addr.IsValid() || v.Addr.Port() == 0 {
+				t.Errorf("service %q: virtual %v", s.Name, v)
+			}
+			seen[v] = true
+		}
+	}
+}
+
+func checkPool(t *testing.T, cfg *Config, p Pool) {
+	t.Helper()
+	for _, s := range p.Servers {
+		if s.Name == "" || !s.Address.IsValid() || s.Weight < 1 || s.Weight > 65535 {
+			t.Errorf("pool %q: server %+v", p.Name, s)
+		}
+		for _, name := range p.Checks {
+			c, ok := cfg.Check(name)
+			kind, _ := checkers.Lookup(c.Type)
+			if !ok || c.Target(s, kind.DefaultPort).Port() == 0 {
+				t.Errorf("pool %q: check %q has no target on %+v", p.Name, name, s)
+			}
+		}
+	}
+}
