@@ -5,7 +5,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,7 +85,10 @@ func fetchKernel(ctx context.Context, cache string) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(cache, name)
-	return dir, os.Rename(tree, dir)
+	if err := os.Rename(tree, dir); err != nil && !errors.Is(err, fs.ErrExist) { // another process was faster
+		return "", err
+	}
+	return dir, nil
 }
 
 // kernelPackage asks apt which package the meta package stands for, and

@@ -166,6 +166,9 @@ func send(r report) error {
 		return err
 	}
 	defer port.Close()
+	if _, err := port.WriteString("\n"); err != nil { // ends whatever a command left there
+		return err
+	}
 	if err := json.NewEncoder(port).Encode(r); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func readReport(port, nonce string) (report, error) {
 
 // runInMachine boots a machine for the command line, and returns the first
 // exit code that is not zero.
-func runInMachine(ctx context.Context, o options) (int, error) {
+func runInMachine(ctx context.Context, o options, out io.Writer) (int, error) {
 	work, err := os.MkdirTemp("", "vmtest-")
 	if err != nil {
 		return failed, err
@@ -98,12 +98,12 @@ func runInMachine(ctx context.Context, o options) (int, error) {
 	if err := pack(tree, p, o.files, initrd); err != nil {
 		return failed, err
 	}
-	m := machine{img.vmlinuz, initrd, o.memory, o.kvm, os.Stdout}
+	m := machine{img.vmlinuz, initrd, o.memory, o.kvm, out}
 	r, err := m.boot(ctx, p.Nonce)
 	if err != nil {
 		return failed, err
 	}
-	return verdict(p, r, os.Stdout)
+	return verdict(p, r, out)
 }
 
 // verdict prints a summary, if there is more than one command, and returns

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -26,7 +27,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	code, err := run(ctx, os.Args[1:])
+	code, err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vmtest:", err)
 	}
@@ -76,7 +77,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-func run(ctx context.Context, args []string) (int, error) {
+// run returns the exit code for the whole. What the command prints goes to out.
+func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	o, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0, nil
@@ -90,10 +92,10 @@ func run(ctx context.Context, args []string) (int, error) {
 		native, why := runsHere()
 		fmt.Fprintln(os.Stderr, "vmtest:", why)
 		if native {
-			return runNative(ctx, o)
+			return runNative(ctx, o, out)
 		}
 	}
-	return runInMachine(ctx, o)
+	return runInMachine(ctx, o, out)
 }
 
 // runsHere says whether this kernel does, and why.
@@ -114,9 +116,9 @@ func runsHere() (ok bool, why string) {
 	return true, "this kernel has IPVS: running here"
 }
 
-func runNative(ctx context.Context, o options) (int, error) {
+func runNative(ctx context.Context, o options, out io.Writer) (int, error) {
 	cmd := exec.CommandContext(ctx, o.args[0], o.args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, out, os.Stderr
 	cmd.Env = append(os.Environ(), o.env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
