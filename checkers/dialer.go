@@ -62,13 +62,13 @@ func interrupt(ctx context.Context, conn net.Conn) (release func()) {
 }
 
 // classify tells what an error of a connection means, and ClassNone where it
-// does not know. The kernel's own refusals come first: they say nothing of the
-// real server.
+// does not know. The kernel's word comes first: its own refusals say nothing of
+// the real server.
 func classify(err error) Class {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
-		if class := classifyErrno(errno); class != ClassNone {
-			return class
+		if known, ok := errnos[errno]; ok {
+			return known.class
 		}
 	}
 	var wait net.Error
@@ -81,45 +81,45 @@ func classify(err error) Class {
 	return ClassNone
 }
 
-// classifyErrno sorts the errors that connect(2), bind(2), socket(2) and the
-// kernel's handling of ICMP errors give (icmp_err_convert in net/ipv4/icmp.c).
-func classifyErrno(errno syscall.Errno) Class {
-	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, // resources
-		syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EAGAIN, // local ports
-		syscall.EPERM, syscall.EACCES, syscall.EINVAL, // our firewall; prohibit and blackhole routes
-		syscall.EAFNOSUPPORT: // a kernel without IPv6
-		return ClassLocal
-	case syscall.ECONNREFUSED:
-		return ClassRefused
-	case syscall.ETIMEDOUT:
-		return ClassTimeout
-	case syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN,
-		syscall.ENONET, syscall.ENOPROTOOPT, syscall.EOPNOTSUPP, syscall.EPROTO:
-		return ClassUnreachable
-	}
-	return ClassNone
-}
-
 // remedy says what an operator can do about a fault of the director itself.
 func remedy(err error) string {
 	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return ""
-	}
-	switch errno {
-	case syscall.EMFILE:
-		return "raise the director's LimitNOFILE"
-	case syscall.ENFILE:
-		return "raise the sysctl fs.file-max"
-	case syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EAGAIN:
-		return "no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"
-	case syscall.EPERM:
-		return "the director's own packet filter forbids it"
-	case syscall.EACCES, syscall.EINVAL:
-		return "a route of the director forbids it (ip route get)"
-	case syscall.EAFNOSUPPORT:
-		return "the director's kernel has no IPv6"
-	}
-	return ""
+	errors.As(err, &errno)
+	return errnos[errno].remedy
+}
+
+const (
+	noPort  = "no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"
+	noRoute = "a route of the director forbids it (ip route get)"
+)
+
+// errnos are the errors that socket(2), bind(2) and connect(2) give, and those
+// that the kernel makes of ICMP errors (icmp_err_convert in net/ipv4/icmp.c).
+var errnos = map[syscall.Errno]struct {
+	class  Class
+	remedy string
+}{
+	syscall.ECONNREFUSED: {class: ClassRefused},
+	syscall.ETIMEDOUT:    {class: ClassTimeout},
+
+	syscall.EHOSTUNREACH: {class: ClassUnreachable},
+	syscall.ENETUNREACH:  {class: ClassUnreachable},
+	syscall.EHOSTDOWN:    {class: ClassUnreachable},
+	syscall.ENETDOWN:     {class: ClassUnreachable},
+	syscall.ENONET:       {class: ClassUnreachable},
+	syscall.ENOPROTOOPT:  {class: ClassUnreachable},
+	syscall.EOPNOTSUPP:   {class: ClassUnreachable},
+	syscall.EPROTO:       {class: ClassUnreachable},
+
+	syscall.EMFILE:        {ClassLocal, "raise the director's LimitNOFILE"},
+	syscall.ENFILE:        {ClassLocal, "raise the sysctl fs.file-max"},
+	syscall.ENOBUFS:       {class: ClassLocal},
+	syscall.ENOMEM:        {class: ClassLocal},
+	syscall.EADDRNOTAVAIL: {ClassLocal, noPort},
+	syscall.EADDRINUSE:    {ClassLocal, noPort},
+	syscall.EAGAIN:        {ClassLocal, noPort},
+	syscall.EPERM:         {ClassLocal, "the director's own packet filter forbids it"},
+	syscall.EACCES:        {ClassLocal, noRoute}, // a route of type prohibit
+	syscall.EINVAL:        {ClassLocal, noRoute}, // of type blackhole
+	syscall.EAFNOSUPPORT:  {ClassLocal, "the director's kernel has no IPv6"},
 }

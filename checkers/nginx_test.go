@@ -29,7 +29,7 @@ http {
 	access_log off;
 	client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; scgi_temp_path tmp; uwsgi_temp_path tmp;
 	server {
-		listen {{clear}};
+		listen {{plain}};
 		listen {{tls}} ssl;
 		ssl_certificate {{cert}};
 		ssl_certificate_key {{key}};
@@ -47,7 +47,7 @@ http {
 func TestNginx(t *testing.T) {
 	binary := findNginx(t)
 	id := newIdentity(t, time.Now().Add(time.Hour), "shop.example", "127.0.0.1")
-	clear, secure := startNginx(t, binary, id)
+	plain, secure := startNginx(t, binary, id)
 	ca := id.certFile
 	tests := []struct {
 		name    string
@@ -64,7 +64,7 @@ func TestNginx(t *testing.T) {
 		{"500", "http", m{"path": "/broken"}, ClassStatus, "/broken: status 500, wanted 200-299"},
 		{"404", "http", nil, ClassStatus, "/: status 404, wanted 200-299"},
 		{"404 wanted", "http", m{"expect": m{"status": []any{404}}}, ClassNone, "/: status 404"},
-		{"redirect", "http", m{"path": "/moved", "host": "shop.example"}, ClassStatus, "/moved: status 301 (to http://shop.example:CLEARPORT/healthz), wanted 200-299"},
+		{"redirect", "http", m{"path": "/moved", "host": "shop.example"}, ClassStatus, "/moved: status 301 (to http://shop.example:PLAINPORT/healthz), wanted 200-299"},
 		{"wrong text", "http", m{"path": "/healthz", "expect": m{"body": "fine"}}, ClassContent, `/healthz: status 200, but "fine" is not in the body (12 bytes read)`},
 		{"closes without a word", "http", m{"path": "/silent"}, ClassProtocol, "/silent: the server closed the connection before the end of its answer"},
 		{"stalled", "http", m{"path": "/stalled"}, ClassTimeout, "/stalled: connected, but no answer within 500ms"},
@@ -84,7 +84,7 @@ func TestNginx(t *testing.T) {
 			if !crossed {
 				other = kind
 			}
-			target := clear
+			target := plain
 			if other == "https" {
 				target = secure
 			}
@@ -101,7 +101,7 @@ func TestNginx(t *testing.T) {
 			if test.options["method"] != nil {
 				begin = "HEAD http://"
 			}
-			want := begin + target.String() + strings.ReplaceAll(test.message, "CLEARPORT", fmt.Sprint(clear.Port()))
+			want := begin + target.String() + strings.ReplaceAll(test.message, "PLAINPORT", fmt.Sprint(plain.Port()))
 			wantResult(t, checkFor(t, timeout, checker, target), test.class, want)
 		})
 	}
@@ -110,14 +110,14 @@ func TestNginx(t *testing.T) {
 // TestNginxStops proves that a stopped server is refused, by every kind of check.
 func TestNginxStops(t *testing.T) {
 	binary := findNginx(t)
-	var clear, secure netip.AddrPort
+	var plain, secure netip.AddrPort
 	t.Run("run", func(t *testing.T) { // nginx ends with it
-		clear, secure = startNginx(t, binary, newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1"))
+		plain, secure = startNginx(t, binary, newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1"))
 	})
-	wantResult(t, checkFor(t, 10*time.Second, mustTCP(t, Dialer{}.Dial), clear),
-		ClassRefused, fmt.Sprintf("connect %s: connection refused", clear))
-	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", nil), clear),
-		ClassRefused, fmt.Sprintf("GET http://%s/: connection refused", clear))
+	wantResult(t, checkFor(t, 10*time.Second, mustTCP(t, Dialer{}.Dial), plain),
+		ClassRefused, fmt.Sprintf("connect %s: connection refused", plain))
+	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", nil), plain),
+		ClassRefused, fmt.Sprintf("GET http://%s/: connection refused", plain))
 	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "https", nil), secure),
 		ClassRefused, fmt.Sprintf("GET https://%s/: connection refused", secure))
 }
@@ -141,11 +141,11 @@ func findNginx(t *testing.T) string {
 }
 
 // startNginx runs nginx until the test ends, and returns when it answers.
-func startNginx(t *testing.T, binary string, id identity) (clear, secure netip.AddrPort) {
+func startNginx(t *testing.T, binary string, id identity) (plain, secure netip.AddrPort) {
 	t.Helper()
-	clear, secure = freePort(t), freePort(t)
+	plain, secure = freePort(t), freePort(t)
 	dir := t.TempDir()
-	conf := strings.NewReplacer("{{clear}}", clear.String(), "{{tls}}", secure.String(), "{{stalled}}", listen(t).target.String(),
+	conf := strings.NewReplacer("{{plain}}", plain.String(), "{{tls}}", secure.String(), "{{stalled}}", listen(t).target.String(),
 		"{{cert}}", id.certFile, "{{key}}", id.keyFile).Replace(nginxConf)
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
@@ -169,7 +169,7 @@ func startNginx(t *testing.T, binary string, id identity) (clear, secure netip.A
 		conn, err := net.Dial("tcp", secure.String())
 		if err == nil {
 			_ = conn.Close()
-			return clear, secure
+			return plain, secure
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("nginx does not listen: %v", err)
