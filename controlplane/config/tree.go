@@ -46,19 +46,20 @@ func parseTree(text []byte) (*yaml.Node, *Problem) {
 // where all lines stand.
 func syntaxProblem(text []byte, err error) *Problem {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	found := syntaxLine.FindStringSubmatch(message)
-	if found == nil {
-		return &Problem{Message: "is not YAML: " + message}
+	line := 1 // the parser leaves the first one out
+	if found := syntaxLine.FindStringSubmatch(message); found != nil {
+		line, _ = strconv.Atoi(found[1]) // digits; out of range is as good as no line
+		message = strings.TrimPrefix(message, found[0])
+	} else if strings.Contains(message, "control characters") || strings.Contains(message, "UTF-") {
+		line = 0 // it is about bytes
 	}
-	line, _ := strconv.Atoi(found[1]) // digits; out of range is as good as no line
 	if tab := tabLine(text, line); tab > 0 {
 		return &Problem{Line: tab, Message: "is not YAML: the line is indented with a tab, use spaces"}
 	}
-	message = "is not YAML: " + strings.TrimPrefix(message, found[0])
 	if strings.Contains(message, "did not find expected ',' or") && bytes.Contains(text, []byte("${")) {
 		message += " (within {} and [] put ${NAME} in quotes)"
 	}
-	return &Problem{Line: line, Message: message}
+	return &Problem{Line: line, Message: "is not YAML: " + message}
 }
 
 // tabLine returns the line indented with a tab that explains a syntax error at

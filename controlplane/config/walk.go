@@ -25,7 +25,7 @@ type walker struct {
 	types    []string       // of checks
 	defaults map[string]any // by form
 	nodes    int            // seen so far
-	open     []*yaml.Node   // aliases on the way here
+	open     []*yaml.Node   // from the top down to here
 }
 
 // mapping adds the keys of the map n to into. Further files may have added
@@ -186,15 +186,15 @@ func (w *walker) resolve(n *yaml.Node, at spot) (node *yaml.Node, leave func(), 
 		w.add("", "has more than %d values, aliases counted as what they stand for", maxNodes)
 		return nil, nil, false
 	}
-	if n.Kind != yaml.AliasNode {
-		return n, func() {}, true
+	if n.Kind == yaml.AliasNode {
+		if slices.Contains(w.open, n.Alias) {
+			w.add(at.path, "holds itself through the alias *%s", n.Value)
+			return nil, nil, false
+		}
+		n = n.Alias
 	}
-	if slices.Contains(w.open, n.Alias) {
-		w.add(at.path, "holds itself through the alias *%s", n.Value)
-		return nil, nil, false
-	}
-	w.open = append(w.open, n.Alias)
-	return n.Alias, func() { w.open = w.open[:len(w.open)-1] }, true
+	w.open = append(w.open, n)
+	return n, func() { w.open = w.open[:len(w.open)-1] }, true
 }
 
 // fieldsOf lists the keys of a struct of raw, and whether further keys are
