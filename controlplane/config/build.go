@@ -157,7 +157,7 @@ func (b builder) enum(path, value, noun string, allowed ...string) {
 
 func (b builder) between(path string, d, low, high time.Duration) bool {
 	if d < low || d > high {
-		b.add(path, "%v is out of range: %v to %v", d, short(low), short(high))
+		b.add(path, "%v is out of range: %v to %v", short(d), short(low), short(high))
 	}
 	return b.ok(path)
 }

@@ -110,7 +110,7 @@ func (b builder) claim(path string, s Service, taken map[Virtual]taker) {
 
 // families reports addresses that no server of the pool can serve.
 func (b builder) families(path string, texts []string, method Method, pool Pool) {
-	if slices.ContainsFunc(pool.Servers, func(s Server) bool { return !s.Address.IsValid() }) {
+	if len(pool.Servers) == 0 || slices.ContainsFunc(pool.Servers, func(s Server) bool { return !s.Address.IsValid() }) {
 		return // the pool has its own problem
 	}
 	for i, text := range texts {

@@ -110,6 +110,9 @@ func (w *walker) value(n *yaml.Node, t reflect.Type, at spot, have any) (any, bo
 	switch {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
 		n = nil
+	case n.Kind != yaml.MappingNode && t == reflect.TypeFor[rawSorry]():
+		w.add(at.path, "is %s, not a map of keys: write {page: ...}, or none", describe(n))
+		n = nil
 	case n.Kind != yaml.MappingNode:
 		w.add(at.path, "is %s, not a map of keys", describe(n))
 		n = nil
