@@ -25,7 +25,7 @@ type decider struct {
 
 	state    state.State // of Run alone
 	snapshot atomic.Pointer[state.State]
-	ready    chan struct{} // closed once every service is decided
+	decided  chan struct{} // closed once every service is
 	gone     chan struct{} // closed when Run ends
 
 	mu    sync.Mutex
@@ -43,7 +43,7 @@ type letter struct {
 func newDecider(events *api.Events, log *slog.Logger) *decider {
 	d := &decider{
 		events: events, log: log, state: state.New(),
-		ready: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1),
+		decided: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	first := d.state
 	d.snapshot.Store(&first)
@@ -126,7 +126,7 @@ func (d *decider) applyAll(batch []letter) {
 		d.snapshot.Store(&next)
 		d.update(next)
 		d.tell(changes)
-		d.checkReady()
+		d.checkDecided()
 	}
 	for _, l := range batch {
 		if l.done != nil {
@@ -144,9 +144,9 @@ func (d *decider) tell(changes []state.Change) {
 	}
 }
 
-func (d *decider) checkReady() {
+func (d *decider) checkDecided() {
 	select {
-	case <-d.ready:
+	case <-d.decided:
 		return
 	default:
 	}
@@ -155,5 +155,5 @@ func (d *decider) checkReady() {
 			return
 		}
 	}
-	close(d.ready)
+	close(d.decided)
 }

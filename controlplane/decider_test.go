@@ -93,9 +93,9 @@ func TestDeciderAppliesABatchAsOne(t *testing.T) {
 			t.Errorf("mode %v, want serve", mode)
 		}
 		select {
-		case <-d.ready:
+		case <-d.decided:
 		default:
-			t.Error("not ready, though all is decided")
+			t.Error("not told, though all is decided")
 		}
 	})
 }

@@ -85,7 +85,7 @@ func (s *Server) current() *config.Config { return s.decider.snapshot.Load().Con
 
 func (s *Server) isReady() bool {
 	select {
-	case <-s.decider.ready:
+	case <-s.ready:
 		return true
 	default:
 		return false

@@ -112,8 +112,8 @@ func TestBudgetIsTheLongestOfThePool(t *testing.T) {
 		checks []string
 		want   time.Duration
 	}{
-		{"one check", "app", []string{"web"}, cfg.Checks[0].Timing.Budget()},
-		{"the slower decides", "app", []string{"web", "slow"}, slow.Timing.Budget()},
+		{"one check", "app", []string{"web"}, cfg.Checks[0].Timing.Budget() + carryOut},
+		{"the slower decides", "app", []string{"web", "slow"}, slow.Timing.Budget() + carryOut},
 		{"no checks", "bare", []string{"web"}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

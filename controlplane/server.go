@@ -24,6 +24,7 @@ type Server struct {
 	events  *api.Events
 	decider *decider
 	parts   Parts
+	ready   chan struct{} // closed once every service is decided and the kernel told
 
 	reloading sync.Mutex  // one reload at a time
 	mu        sync.Mutex  // guards what follows
@@ -62,7 +63,7 @@ func New(opts Options) *Server {
 	events := api.NewEvents()
 	return &Server{
 		opts: opts, started: time.Now(), events: events,
-		decider: newDecider(events, opts.Logger),
+		decider: newDecider(events, opts.Logger), ready: make(chan struct{}),
 	}
 }
 
@@ -145,14 +146,21 @@ func (s *Server) tasks(endpoint Task) []Task {
 	return append(tasks, endpoint)
 }
 
-// announce says that the daemon is ready once every service is decided.
+// announce says that the daemon is ready once every service is decided and the
+// kernel has been told. What the kernel did not take is tried again, and no
+// reason to keep others waiting.
 func (s *Server) announce(ctx context.Context) error {
 	select {
-	case <-s.decider.ready:
-		s.notifyReady()
-		s.opts.Logger.Info("ready, every service is decided")
+	case <-s.decider.decided:
 	case <-ctx.Done():
+		return nil
 	}
+	if err := s.parts.Engine.Sync(ctx); err != nil {
+		s.opts.Logger.Error("the kernel does not agree yet", "error", err)
+	}
+	close(s.ready)
+	s.notifyReady()
+	s.opts.Logger.Info("ready, every service is decided")
 	<-ctx.Done()
 	return nil
 }

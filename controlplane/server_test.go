@@ -174,7 +174,7 @@ func TestStatus(t *testing.T) {
 	st := r.status()
 	want := api.Service{
 		Name: "shop", Mode: "sorry", Pool: "app", Method: "nat", Sched: "wlc", Page: "closed", Orphans: "reset",
-		Reason: st.Services[0].Reason, Since: st.Services[0].Since, Live: 0, Total: 2, Budget: r.config.Checks[0].Timing.Budget().Seconds(),
+		Reason: st.Services[0].Reason, Since: st.Services[0].Since, Live: 0, Total: 2, Budget: Budget(r.config, r.config.Services[0]).Seconds(),
 		Virtuals: []string{"192.0.2.10:80/tcp"}, Verdicts: map[string]api.Counter{"page": {Packets: 4, Bytes: 2000}},
 	}
 	if d := cmp.Diff([]api.Service{want}, st.Services); d != "" {

@@ -10,7 +10,7 @@ type Status struct {
 	Version string    `json:"version"` // of the running binary
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
-	Ready   bool      `json:"ready"` // every service is decided
+	Ready   bool      `json:"ready"` // every service is decided, and the kernel told
 	Config  Config    `json:"config"`
 
 	Services    []Service          `json:"services"`
@@ -55,7 +55,8 @@ type Service struct {
 	Orphans  string             `json:"orphans"`
 	Virtuals []string           `json:"virtuals"` // 192.0.2.10:80/tcp
 	Verdicts map[string]Counter `json:"verdicts"` // of the sorry engine
-	// Budget is the longest time from a server's death to its verdict.
+	// Budget is the longest time from a server's death until the kernel sends
+	// no new connections there, or says sorry.
 	Budget float64 `json:"detection_budget_seconds"`
 }
 
@@ -96,7 +97,6 @@ type Result struct {
 type Lateness struct {
 	P50    float64 `json:"p50_seconds"`
 	P99    float64 `json:"p99_seconds"`
-	Max    float64 `json:"max_seconds"`
 	Missed uint64  `json:"missed"` // runs left out because the one before still ran
 }
 

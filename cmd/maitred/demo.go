@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// demoTimeout is the most that the whole demo takes; on an emulated processor
+// everything is slow.
+const demoTimeout = 4 * time.Minute
+
+func (a *app) demo() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show an outage and its end on a small network in namespaces",
+		Long: `Build a client, a director and two real servers in network namespaces, run the
+daemon on the director, and tell what a client sees: balanced traffic, both servers
+stopped, the sorry page from the kernel, one server back. Exit code 1 if anything is
+not as it should be. It needs root and a kernel with IPVS; make demo brings its own
+kernel where there is none.`,
+		Args: cobra.NoArgs,
+		RunE: does(func(ctx context.Context, _ []string) error {
+			if os.Geteuid() != 0 {
+				return errors.New("the demo makes network namespaces (CAP_SYS_ADMIN): run it as root")
+			}
+			if err := askIPVS(); err != nil {
+				return fmt.Errorf("this kernel has no IPVS (%w): run make demo, which boots one that has in a virtual machine", err)
+			}
+			ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+			defer cancel()
+			return playDemo(ctx, a.Stdout)
+		}),
+	}
+}
+
+// playDemo plays all acts and takes everything down again.
+func playDemo(ctx context.Context, out io.Writer) (err error) {
+	n := &narrator{out: out, start: time.Now()}
+	s, err := newStage(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, act := range []func(context.Context, *stage, *narrator) error{
+		prologue, actBalanced, actSorry, actBack, actEnd,
+	} {
+		if err := act(ctx, s, n); err != nil {
+			return fmt.Errorf("%w\nthe daemon's last words:\n%s", err, s.lastWords())
+		}
+	}
+	if n.wrong > 0 {
+		return fmt.Errorf("%d of %d facts do not hold\nthe daemon's last words:\n%s", n.wrong, n.facts, s.lastWords())
+	}
+	n.say("All %d facts hold, in %v.", n.facts, n.elapsed())
+	return nil
+}
+
+// narrator tells what happens, and keeps count of what is not as it should be.
+type narrator struct {
+	out          io.Writer
+	start        time.Time
+	facts, wrong int
+}
+
+func (n *narrator) elapsed() time.Duration { return time.Since(n.start).Round(100 * time.Millisecond) }
+
+func (n *narrator) act(title string) { n.say("\n== %s", title) }
+
+func (n *narrator) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(n.out, format+"\n", args...) // without an audience the facts still count
+}
+
+// fact tells something that was measured and must hold.
+func (n *narrator) fact(holds bool, format string, args ...any) {
+	n.facts++
+	mark := "[ok]  "
+	if !holds {
+		n.wrong++
+		mark = "[FAIL]"
+	}
+	n.say("  "+mark+" "+format, args...)
+}
+
+// until looks again and again until done says so, at most for the given time.
+func until(ctx context.Context, limit time.Duration, what string, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !done() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("after %v still not: %s", limit, what)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// vethXDP is the largest MTU at which a veth takes an XDP program on a page of
+// 4 kB: drivers/net/veth.c, veth_xdp_set.
+const vethXDP = 3506
+
+// examine looks at everything that the configuration needs of the machine.
+func examine(h host, cfg *config.Config) []finding {
+	findings := []finding{
+		checkCapabilities(h), checkKernel(h), checkBTF(h), checkJIT(h), checkBPFFS(h, cfg.Director.PinPath),
+		checkIPVS(h, cfg.Director.Forwarding),
+	}
+	findings = append(findings, checkForward(h, cfg)...)
+	for _, name := range cfg.Director.Interfaces {
+		findings = append(findings, checkInterface(h, name, cfg.Director.Attach)...)
+	}
+	return findings
+}
+
+func checkCapabilities(h host) finding {
+	set, err := h.caps()
+	if err == nil {
+		err = mayRun(set)
+	}
+	if err != nil {
+		return finding{levelFail, "capabilities", err.Error(), "run it as root, or set AmbientCapabilities= in its systemd unit"}
+	}
+	return finding{Level: levelOK, Check: "capabilities", Found: "all that are needed"}
+}
+
+// version reads the first two numbers of a kernel's release.
+func version(h host) (major, minor int, text string, err error) {
+	text, err = h.release()
+	if err == nil {
+		_, err = fmt.Sscanf(text, "%d.%d", &major, &minor)
+	}
+	return major, minor, text, err
+}
+
+func checkKernel(h host) finding {
+	major, minor, text, err := version(h)
+	switch {
+	case err != nil:
+		return finding{levelWarn, "kernel", "version not to be found out: " + err.Error(), "it must be 6.1 or later"}
+	case major < 6 || major == 6 && minor < 1:
+		return finding{levelFail, "kernel", text, "install Linux 6.1 or later"}
+	case major == 6 && minor < 6:
+		return finding{Level: levelOK, Check: "kernel", Found: text + ", tc by clsact"}
+	}
+	return finding{Level: levelOK, Check: "kernel", Found: text + ", tc by tcx"}
+}
+
+func checkBTF(h host) finding {
+	if _, err := fs.Stat(h.root, "sys/kernel/btf/vmlinux"); err != nil {
+		return finding{levelWarn, "BTF", "the kernel has none of its own", "use a kernel with CONFIG_DEBUG_INFO_BTF=y: bpftool then shows more"}
+	}
+	return finding{Level: levelOK, Check: "BTF", Found: "/sys/kernel/btf/vmlinux"}
+}
+
+func checkJIT(h host) finding {
+	value, err := sysctl(h, "net.core.bpf_jit_enable")
+	switch {
+	case err != nil:
+		return finding{levelWarn, "BPF JIT", "not to be found out", "use a kernel with CONFIG_BPF_JIT=y: without it programs are interpreted"}
+	case value == "0":
+		return finding{levelWarn, "BPF JIT", "is off: programs are interpreted, several times slower", "sysctl -w net.core.bpf_jit_enable=1"}
+	}
+	return finding{Level: levelOK, Check: "BPF JIT", Found: "on"}
+}
+
+// checkBPFFS looks at the nearest folder above the pins that exists.
+func checkBPFFS(h host, pins string) finding {
+	at := pins
+	for at != "/" && at != "." {
+		if _, err := fs.Stat(h.root, strings.TrimPrefix(at, "/")); err == nil {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	if !h.isBPF(at) {
+		return finding{levelWarn, "bpffs", at + " is not on a BPF file system", "mount -t bpf bpffs /sys/fs/bpf (root does it itself at the start)"}
+	}
+	return finding{Level: levelOK, Check: "bpffs", Found: at}
+}
+
+func checkIPVS(h host, f config.Forwarding) finding {
+	if f == config.ForwardingNone {
+		return finding{Level: levelOK, Check: "IPVS", Found: "not needed: director.forwarding is none"}
+	}
+	if err := h.ipvs(); err != nil {
+		found := finding{levelWarn, "IPVS", "the kernel has none: nothing is forwarded, services are checked and say sorry",
+			"use a kernel with CONFIG_IP_VS, or load ip_vs where modules are not loaded on demand"}
+		if f == config.ForwardingIPVS {
+			found.Level = levelFail
+			found.Remedy += ", or set director.forwarding to auto or none"
+		}
+		return found
+	}
+	return finding{Level: levelOK, Check: "IPVS", Found: "the kernel has it"}
+}
+
+// checkForward looks at the switches that NAT needs, one for each family that
+// is in use.
+func checkForward(h host, cfg *config.Config) []finding {
+	uses := map[string]bool{}
+	for _, s := range cfg.Services {
+		for _, a := range s.Addresses {
+			if s.Method == config.NAT && cfg.Director.Forwarding != config.ForwardingNone {
+				uses[forwardSwitch(a.Is4())] = true
+			}
+		}
+	}
+	var out []finding
+	for _, name := range []string{forwardSwitch(true), forwardSwitch(false)} {
+		if !uses[name] {
+			continue
+		}
+		f := finding{Level: levelOK, Check: name, Found: "on"}
+		if value, err := sysctl(h, name); err != nil || value == "0" {
+			f = finding{levelFail, name, "is off: answers of real servers do not get through (method nat)", "sysctl -w " + name + "=1"}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func forwardSwitch(is4 bool) string {
+	if is4 {
+		return "net.ipv4.ip_forward"
+	}
+	return "net.ipv6.conf.all.forwarding"
+}
+
+func sysctl(h host, name string) (string, error) {
+	b, err := fs.ReadFile(h.root, "proc/sys/"+strings.ReplaceAll(name, ".", "/"))
+	return strings.TrimSpace(string(b)), err
+}
+
+func checkInterface(h host, name string, mode config.Attach) []finding {
+	l, err := h.link(name)
+	if err != nil {
+		return []finding{{levelFail, name, "there is no such interface: " + err.Error(), "correct director.interfaces; ip link shows what there is"}}
+	}
+	found := finding{Level: levelOK, Check: name, Found: fmt.Sprintf("%s, MTU %d", l.Kind, l.MTU)}
+	if !l.Up {
+		found = finding{levelWarn, name, found.Found + ", is down", "ip link set " + name + " up"}
+	}
+	return append([]finding{found}, checkXDP(name, l, mode)...)
+}
+
+// checkXDP says where the sorry engine will sit on an interface.
+func checkXDP(name string, l linkFacts, mode config.Attach) []finding {
+	check := name + " XDP"
+	veth := l.Kind == "veth"
+	switch {
+	case mode == config.AttachTC:
+		return []finding{{Level: levelOK, Check: check, Found: "not asked for: answers come from tc"}}
+	case veth && mode != config.AttachXDP:
+		return []finding{{Level: levelOK, Check: check, Found: "not used on veth: answers come from tc"}}
+	case veth && l.MTU > vethXDP:
+		return []finding{{levelFail, check, fmt.Sprintf("a veth takes no program above an MTU of %d", vethXDP),
+			fmt.Sprintf("ip link set %s mtu %d, or director.attach: tc", name, vethXDP)}}
+	case veth:
+		return []finding{{levelWarn, check, "a veth has little room behind a packet: long answers come from tc",
+			"answers by XDP reach the peer only if it runs an XDP program as well; director.attach: tc needs none"}}
+	case l.XDP == supportYes:
+		return []finding{{Level: levelOK, Check: check, Found: "the driver has it"}}
+	case l.XDP == supportNo && mode == config.AttachXDP:
+		return []finding{{levelFail, check, "the driver has no native XDP", "director.attach: auto or tc"}}
+	case l.XDP == supportNo:
+		return []finding{{levelWarn, check, "the driver has no native XDP: answers come from tc",
+			"none needed; an interface with native XDP answers more with less"}}
+	}
+	return []finding{{Level: levelOK, Check: check, Found: "this kernel does not tell (6.3 does); the daemon tries"}}
+}

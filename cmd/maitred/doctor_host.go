@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/mdlayher/genetlink"
+	mdnetlink "github.com/mdlayher/netlink"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// host is what the doctor asks of a machine.
+type host struct {
+	root    fs.FS // of the file system
+	caps    func() (uint64, error)
+	release func() (string, error) // of the kernel
+	isBPF   func(path string) bool // path is on a BPF file system
+	ipvs    func() error           // nil: the kernel has it
+	link    func(name string) (linkFacts, error)
+}
+
+// linkFacts are what matters of an interface.
+type linkFacts struct {
+	Kind string // of a virtual device, such as veth or vlan; "device" for hardware
+	MTU  int
+	Up   bool
+	XDP  support
+}
+
+// support says whether a driver has native XDP. Kernels before 6.3 do not tell.
+type support int
+
+const (
+	supportUnknown support = iota
+	supportYes
+	supportNo
+)
+
+func thisHost() host {
+	return host{
+		root: os.DirFS("/"), caps: effective, release: release, isBPF: isBPF, ipvs: askIPVS, link: askLink,
+	}
+}
+
+func release() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("ask for the kernel's version: %w", err)
+	}
+	return unix.ByteSliceToString(u.Release[:]), nil
+}
+
+func isBPF(path string) bool {
+	var s unix.Statfs_t
+	return unix.Statfs(path, &s) == nil && s.Type == unix.BPF_FS_MAGIC
+}
+
+// askIPVS asks for the generic netlink family, which makes the kernel load the
+// module if it has it.
+func askIPVS() error {
+	if _, err := netlink.GenlFamilyGet("IPVS"); err != nil {
+		return fmt.Errorf("ask for IPVS: %w", err)
+	}
+	return nil
+}
+
+func askLink(name string) (linkFacts, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return linkFacts{}, err
+	}
+	return linkFacts{
+		Kind: l.Type(), MTU: l.Attrs().MTU, Up: l.Attrs().RawFlags&unix.IFF_UP != 0,
+		XDP: xdpSupport(l.Attrs().Index),
+	}, nil
+}
+
+// xdpSupport asks the netdev family of Linux 6.3 and later:
+// Documentation/netlink/specs/netdev.yaml.
+func xdpSupport(index int) support {
+	const (
+		cmdDevGet       = 1
+		attrIndex       = 1
+		attrXDPFeatures = 3
+		basic           = 1 // XDP_ABORTED, DROP, PASS and TX
+	)
+	c, err := genetlink.Dial(nil)
+	if err != nil {
+		return supportUnknown
+	}
+	defer func() { _ = c.Close() }() // nothing was changed
+	family, err := c.GetFamily("netdev")
+	if err != nil {
+		return supportUnknown
+	}
+	question := mdnetlink.NewAttributeEncoder()
+	question.Uint32(attrIndex, uint32(index))
+	data, err := question.Encode()
+	if err != nil {
+		return supportUnknown
+	}
+	answers, err := c.Execute(genetlink.Message{
+		Header: genetlink.Header{Command: cmdDevGet, Version: family.Version}, Data: data,
+	}, family.ID, mdnetlink.Request)
+	if err != nil || len(answers) != 1 {
+		return supportUnknown
+	}
+	answer, err := mdnetlink.NewAttributeDecoder(answers[0].Data)
+	if err != nil {
+		return supportUnknown
+	}
+	for answer.Next() {
+		if answer.Type() == attrXDPFeatures {
+			if answer.Uint64()&basic != 0 {
+				return supportYes
+			}
+			return supportNo
+		}
+	}
+	return supportUnknown
+}

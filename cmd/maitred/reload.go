@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/maitred-lb/maitred/controlplane/api"
+)
+
+func (a *app) reload() *cobra.Command {
+	return a.withSocket(&cobra.Command{
+		Use:   "reload",
+		Short: "Make the daemon read its configuration again",
+		Long: `Make the daemon read its configuration again. A configuration with a mistake is
+refused as a whole, and the one in force stays. Checks that did not change go on
+undisturbed.`,
+		Args: cobra.NoArgs,
+		RunE: does(func(ctx context.Context, _ []string) error {
+			result, err := a.client().Reload(ctx)
+			if err != nil {
+				return remedy(err)
+			}
+			if result.OK {
+				_, err := fmt.Fprintln(a.Stdout, "the configuration is in force")
+				return err
+			}
+			for _, line := range result.Errors {
+				complain(a.Env, "%s\n", line)
+			}
+			return errors.New("the configuration was refused, the one before stays in force: correct it and reload again")
+		}),
+	})
+}
+
+// remedy adds what to do next to an error of the client.
+func remedy(err error) error {
+	if errors.Is(err, api.ErrNotRunning) {
+		return fmt.Errorf("%w: start it with maitred run, or name its socket with --socket", err)
+	}
+	return err
+}

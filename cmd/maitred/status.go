@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/maitred-lb/maitred/controlplane/api"
+)
+
+func (a *app) status() *cobra.Command {
+	var output string
+	var wait time.Duration
+	c := a.withSocket(&cobra.Command{
+		Use:   "status",
+		Short: "Tell how services, servers and the kernel stand",
+		Args:  cobra.NoArgs,
+		RunE: does(func(ctx context.Context, _ []string) error {
+			if output != "table" && output != "wide" && output != "json" {
+				return badOutput(output, "table", "wide", "json")
+			}
+			st, err := a.readyStatus(ctx, wait)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return printJSON(a.Stdout, st)
+			}
+			_, err = io.WriteString(a.Stdout, a.statusText(st, output == "wide"))
+			return err
+		}),
+	})
+	c.Flags().StringVarP(&output, "output", "o", "table", "table, wide (with checks, addresses and counters) or json")
+	c.Flags().DurationVar(&wait, "wait", 0, "wait this `long` at most until every service is decided; exit code 3 if not")
+	return c
+}
+
+// statusPeriod is the time between two looks at a daemon that is waited for.
+const statusPeriod = 100 * time.Millisecond
+
+// readyStatus asks for the status, and waits at most the given time until the
+// daemon is there and ready; zero takes it as it is.
+func (a *app) readyStatus(ctx context.Context, wait time.Duration) (api.Status, error) {
+	client := a.client()
+	if wait == 0 {
+		st, err := client.Status(ctx)
+		return st, remedy(err)
+	}
+	limit, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	ticker := time.NewTicker(statusPeriod)
+	defer ticker.Stop()
+	for {
+		st, err := client.Status(limit)
+		if err == nil && st.Ready {
+			return st, nil
+		}
+		select {
+		case <-ticker.C:
+		case <-limit.Done():
+			return st, &failure{code: exitNotSeen, err: fmt.Errorf("not ready after %v: see maitred events", wait)}
+		}
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

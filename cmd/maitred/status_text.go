@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/api"
+)
+
+// statusText is the status for people.
+func (a *app) statusText(st api.Status, wide bool) string {
+	parts := []string{a.identity(st), a.serviceTable(st), a.serverTable(st)}
+	if wide {
+		parts = append(parts, a.virtualTable(st), a.probeTable(st))
+	}
+	parts = append(parts, a.targetTable(st))
+	if wide {
+		parts = append(parts, a.attachmentTable(st), a.verdictTable(st))
+	}
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	return strings.Join(parts, "\n")
+}
+
+func (a *app) identity(st api.Status) string {
+	ready := "ready"
+	if !st.Ready {
+		ready = "not ready"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: maitred %s, pid %d, up %s, %s\n", st.Name, st.Version, st.PID, a.ago(st.Started), a.paint(ready))
+	fmt.Fprintf(&b, "%s, loaded %s ago\n", st.Config.File, a.ago(st.Config.Loaded))
+	if r := st.Config.Reload; r != nil && !r.OK {
+		fmt.Fprintf(&b, "the reload %s ago was refused:\n", a.ago(r.At))
+		for _, line := range r.Errors {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+	}
+	for _, problem := range st.Problems {
+		fmt.Fprintf(&b, "not to be found out: %s\n", problem)
+	}
+	return b.String()
+}
+
+func (a *app) serviceTable(st api.Status) string {
+	t := a.table("SERVICE", "MODE", "LIVE", "SINCE", "BUDGET", "PAGE", "ANSWERS", "REASON")
+	for _, s := range st.Services {
+		page := s.Page
+		if page == "" {
+			page = "none"
+		}
+		t.row(s.Name, s.Mode, fmt.Sprintf("%d/%d", s.Live, s.Total), a.ago(s.Since), seconds(s.Budget),
+			page, strconv.FormatUint(answers(s.Verdicts), 10), s.Reason)
+	}
+	return t.String()
+}
+
+func (a *app) serverTable(st api.Status) string {
+	t := a.table("SERVER", "ADDRESS", "VERDICT", "WEIGHT", "SINCE", "REASON")
+	for _, s := range st.Servers {
+		t.row(s.Pool+"/"+s.Name, s.Address, s.Verdict, strconv.Itoa(s.Weight), a.ago(s.Since), s.Reason)
+	}
+	return t.String()
+}
+
+func (a *app) virtualTable(st api.Status) string {
+	t := a.table("ADDRESS", "SERVICE", "METHOD", "SCHEDULER", "POOL", "ORPHANS")
+	for _, s := range st.Services {
+		for _, v := range s.Virtuals {
+			t.row(v, s.Name, s.Method, s.Sched, s.Pool, s.Orphans)
+		}
+	}
+	return t.String()
+}
+
+func (a *app) probeTable(st api.Status) string {
+	t := a.table("CHECK", "TARGET", "STATUS", "RUNS", "BUDGET", "RTT", "LAST RESULT")
+	for _, p := range st.Probes {
+		last, rtt := "none yet", ""
+		if p.Last != nil {
+			last = strings.TrimSpace(p.Last.Outcome + " " + p.Last.Class + " " + p.Last.Message)
+			rtt = seconds(p.Last.RTT)
+		}
+		t.row(p.Check, p.Target, p.Status, strconv.FormatUint(p.Runs, 10), seconds(p.Budget), rtt, last)
+	}
+	if len(st.Probes) == 0 {
+		return ""
+	}
+	return t.String() + fmt.Sprintf("checks start late by %s (median), %s (99 %%); %d left out\n",
+		seconds(st.Lateness.P50), seconds(st.Lateness.P99), st.Lateness.Missed)
+}
+
+func (a *app) targetTable(st api.Status) string {
+	t := a.table("KERNEL", "STATE", "ROWS", "REPAIRS", "ERRORS", "LAST ERROR")
+	for _, k := range st.Targets {
+		word := "in sync"
+		if !k.InSync {
+			word = "out of sync"
+		}
+		t.row(k.Name, word, strconv.Itoa(k.Rows), strconv.FormatUint(k.Repairs, 10), strconv.FormatUint(k.Errors, 10), k.LastError)
+	}
+	return t.String()
+}
+
+func (a *app) attachmentTable(st api.Status) string {
+	t := a.table("INTERFACE", "INDEX", "XDP", "TC")
+	for _, at := range st.Attachments {
+		t.row(at.Interface, strconv.Itoa(at.Index), yes(at.XDP), yes(at.TC))
+	}
+	return t.String()
+}
+
+func (a *app) verdictTable(st api.Status) string {
+	t := a.table("VERDICT", "PACKETS", "BYTES")
+	for _, name := range slices.Sorted(maps.Keys(st.Verdicts)) {
+		c := st.Verdicts[name]
+		t.row(name, strconv.FormatUint(c.Packets, 10), strconv.FormatUint(c.Bytes, 10))
+	}
+	return t.String()
+}
+
+func (a *app) table(head ...string) *table {
+	t := newTable(head...)
+	t.paint = a.paint
+	return t
+}
+
+// ago is the time since then, as long as a person wants it.
+func (a *app) ago(then time.Time) string {
+	if then.IsZero() {
+		return "-"
+	}
+	d := a.Now().Sub(then)
+	switch {
+	case d < time.Minute:
+		return d.Truncate(time.Second).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// seconds writes a number of seconds as a duration of three digits or so.
+func seconds(s float64) string {
+	d := time.Duration(s * float64(time.Second))
+	switch {
+	case d >= 10*time.Second:
+		d = d.Round(100 * time.Millisecond)
+	case d >= time.Second:
+		d = d.Round(10 * time.Millisecond)
+	case d >= time.Millisecond:
+		d = d.Round(10 * time.Microsecond)
+	}
+	return d.String()
+}
+
+// answers counts the packets that the kernel answered for a service.
+func answers(verdicts map[string]api.Counter) uint64 {
+	var sum uint64
+	for name, c := range verdicts {
+		if strings.HasPrefix(name, "answer_") {
+			sum += c.Packets
+		}
+	}
+	return sum
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
+	"github.com/maitred-lb/maitred/maps"
+)
+
+// ledgerFile, beside the socket, holds what in the kernel is ours.
+const ledgerFile = "owned.json"
+
+// Wire makes the parts that act on this machine: it adopts what is pinned, and
+// opens what the configuration needs.
+func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
+	var opened closers
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, opened.Close())
+		}
+	}()
+	sorry, err := maps.Open(cfg.Director.PinPath)
+	if err != nil {
+		return p, err
+	}
+	opened.add(sorry)
+	interfaces, err := reconcile.OpenInterfaces()
+	if err != nil {
+		return p, err
+	}
+	opened.add(interfaces)
+	ledger, err := reconcile.OpenLedger(filepath.Join(filepath.Dir(cfg.Admin.Socket), ledgerFile))
+	if err != nil {
+		in.Logger.Warn("only what the configuration names is known to be ours", "error", err)
+	}
+	targets := []reconcile.Target{
+		reconcile.NewSorry(sorry, sorry),
+		reconcile.NewAttachments(sorry),
+		reconcile.NewAddresses(interfaces, ledger),
+	}
+	ipvs, err := openIPVS(cfg.Director.Forwarding, in.Logger)
+	if err != nil {
+		return p, err
+	}
+	if ipvs != nil {
+		opened.add(ipvs)
+		targets = append(targets, reconcile.NewVirtuals(ipvs, ipvs, ledger),
+			reconcile.NewSettings(reconcile.IPVSSysctls, ledger))
+	}
+	return Parts{
+		Prober: prober{checkers.NewScheduler(checkers.Options{
+			Seed: cfg.Director.Name, OnTransition: in.Probed,
+		})},
+		Engine: engine{
+			Engine: reconcile.New(reconcile.Options{
+				Targets: targets, Logger: in.Logger, Resync: cfg.Director.Resync,
+				OnRepair: func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
+			}),
+			env: reconcile.Env{IPVS: ipvs != nil},
+		},
+		Datapath: datapath{sorry},
+		Links: func(ctx context.Context, changed func()) error {
+			return reconcile.NewLinkWatcher(changed).Run(ctx)
+		},
+		Withdraw: sorry.Withdraw,
+		Close:    opened.Close,
+	}, nil
+}
+
+// openIPVS returns nil where IPVS is not to be had and need not be.
+func openIPVS(f config.Forwarding, log *slog.Logger) (*reconcile.IPVS, error) {
+	if f == config.ForwardingNone {
+		return nil, nil
+	}
+	ipvs, err := reconcile.OpenIPVS()
+	switch {
+	case err == nil:
+		return ipvs, nil
+	case f == config.ForwardingAuto && errors.Is(err, fs.ErrNotExist):
+		log.Warn("this kernel has no IPVS: services are checked and say sorry, but nothing is forwarded", "error", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%w: maitred doctor tells what is missing", err)
+}
+
+// closers are closed in the reverse of the order in which they were opened.
+type closers []io.Closer
+
+func (c *closers) add(one io.Closer) { *c = append(*c, one) }
+
+// Close closes all, whatever fails.
+func (c *closers) Close() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i].Close())
+	}
+	return errors.Join(errs...)
+}
