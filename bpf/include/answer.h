@@ -206,13 +206,23 @@ static __always_inline int write_payload(const struct frame *f,
 					 const struct page *page)
 {
 	__u32 at = p->l3 + ip_header_size(p) + tcp_header_size(r);
-	__u32 offset = r->offset & 0xffff;
-	__u32 length = r->length;
+	__u64 offset = r->offset;
+	__u64 length = r->length;
 
 	if (!page || length == 0)
 		return 0;
 	if (length > SEGMENT_MAX)
 		return -1;
+	/*
+	 * The verifier has lost what it knew of these when they were spilled,
+	 * and does not see from a comparison with zero that the length is 1 at
+	 * least (Linux 6.1): so say it in arithmetic that changes nothing, and
+	 * keep the compiler from seeing that.
+	 */
+	barrier_var(offset);
+	barrier_var(length);
+	offset &= 0xffff;
+	length = ((length - 1) & 2047) + 1;
 	return frame_store(f, at, page->bytes + offset, length);
 }
 

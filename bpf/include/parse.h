@@ -132,7 +132,8 @@ static __always_inline enum verdict parse_extensions(struct cursor *c,
 						     struct packet *p,
 						     __u8 *proto, __u32 *left)
 {
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+	/* One round more than there are headers: the last looks behind them. */
+	for (int i = 0; i <= EXTENSIONS_MAX; i++) {
 		struct extension *x = c->at;
 		struct fragment *frag = c->at;
 		__u32 length;

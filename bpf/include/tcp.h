@@ -95,16 +95,34 @@ static __always_inline enum verdict on_syn(const struct frame *f,
 	return ANSWER_SYN;
 }
 
-static __always_inline bool is_head(const struct frame *f,
-				    const struct packet *p)
-{
-	char method[5] = {};
+enum opening {
+	OPENING_OTHER, /* the rest of a request, or no HTTP */
+	OPENING_HEAD,
+	OPENING_METHOD, /* one that is answered with a body */
+};
 
-	if (p->length < sizeof(method) ||
-	    frame_load(f, p->payload, method, sizeof(method)))
-		return false;
-	return method[0] == 'H' && method[1] == 'E' && method[2] == 'A' &&
-	       method[3] == 'D' && method[4] == ' ';
+#define WORD(a, b, c, d) ((a) << 24 | (b) << 16 | (c) << 8 | (d))
+
+static __always_inline enum opening opening_of(const struct frame *f,
+					       const struct packet *p)
+{
+	__u8 m[5] = {};
+
+	if (p->length < sizeof(m) || frame_load(f, p->payload, m, sizeof(m)))
+		return OPENING_OTHER;
+	switch (WORD((__u32)m[0], m[1], m[2], m[3])) {
+	case WORD('H', 'E', 'A', 'D'):
+		return m[4] == ' ' ? OPENING_HEAD : OPENING_OTHER;
+	case WORD('G', 'E', 'T', ' '):
+	case WORD('P', 'O', 'S', 'T'):
+	case WORD('P', 'U', 'T', ' '):
+	case WORD('P', 'A', 'T', 'C'):
+	case WORD('D', 'E', 'L', 'E'):
+	case WORD('O', 'P', 'T', 'I'):
+		return OPENING_METHOD;
+	default:
+		return OPENING_OTHER;
+	}
 }
 
 /*
@@ -123,32 +141,79 @@ static __always_inline enum verdict on_end(const struct packet *p,
 }
 
 /*
- * The part of the page that begins at the offset that the client asks for.
- * All segments but the last leave the client's last byte unacknowledged: then
- * its retransmission timer is ours, and a lost segment is asked for again by
- * a client that would otherwise wait for ever.
+ * The part of the page that begins at the offset that the client asks for, up
+ * to end, at most bytes long. All segments but the last leave the client's last
+ * byte unacknowledged: then its retransmission timer is ours, and a lost
+ * segment is asked for again by a client that would otherwise wait for ever.
+ *
+ * The FIN needs room in the window like a byte. A client answers what is beyond
+ * its window with an ACK that names the same offset again (RFC 9293, 3.10.7.4),
+ * and neither side would ever stop.
  */
-static __always_inline enum verdict on_request(const struct packet *p,
-					       const struct cookie *c,
-					       __u32 page_end, struct reply *r)
+static __always_inline enum verdict
+on_request(const struct packet *p, const struct cookie *c,
+	   const struct page *page, __u32 end, __u32 most, struct reply *r)
 {
-	__u32 rest = page_end - c->offset;
+	__u32 rest = end - c->offset;
 	__u32 length = segment_size(c->class);
 
+	if (length > most)
+		length = most;
+	if (rest <= length && rest < p->window) {
+		r->ack = client_end(p);
+		r->flags = TCP_ACK | TCP_PSH | TCP_FIN;
+		r->length = rest;
+		return ANSWER_LAST;
+	}
+	if (length > rest)
+		length = rest;
 	if (length > p->window)
 		length = p->window;
-	if (length < rest) {
-		if (length == 0)
+	/* That offset is the end of an answer to HEAD: see on_exchange. */
+	if (length && c->offset + length == page->head + 1)
+		length--;
+	if (length == 0)
+		return DROP_WINDOW;
+	r->ack = client_end(p) - 1;
+	r->flags = TCP_ACK | TCP_PSH;
+	r->length = length;
+	return ANSWER_SEGMENT;
+}
+
+/*
+ * The client has nothing of the page yet. What does not begin with a method may
+ * follow a HEAD that has had its header and FIN already, and so may a FIN
+ * alone: to send more than the header would be to send behind our own FIN, for
+ * which Linux resets the connection. The header alone suits both; whoever wants
+ * the body asks for it with the acknowledgement.
+ *
+ * A FIN is not answered with a FIN: the request before it may have been lost or
+ * overtaken, and its sender would take the page to be empty.
+ */
+static __always_inline enum verdict
+on_start(const struct frame *f, const struct packet *p, const struct cookie *c,
+	 const struct page *page, struct reply *r)
+{
+	__u32 most = SEGMENT_MAX;
+	enum verdict v;
+
+	if (!p->length && !(p->flags & TCP_FIN))
+		return DROP_ACK;
+	switch (opening_of(f, p)) {
+	case OPENING_HEAD:
+		/* one segment: MaxHead sees to that */
+		if (p->window <= page->head)
 			return DROP_WINDOW;
-		r->ack = client_end(p) - 1;
-		r->flags = TCP_ACK | TCP_PSH;
-		r->length = length;
-		return ANSWER_SEGMENT;
+		on_request(p, c, page, page->head, most, r);
+		return ANSWER_HEAD;
+	case OPENING_METHOD:
+		break;
+	case OPENING_OTHER:
+		if (page->head)
+			most = page->head;
 	}
-	r->ack = client_end(p);
-	r->flags = TCP_ACK | TCP_PSH | TCP_FIN;
-	r->length = rest;
-	return ANSWER_LAST;
+	v = on_request(p, c, page, page->length, most, r);
+	return v == ANSWER_SEGMENT && !p->length ? ANSWER_CLOSE : v;
 }
 
 /* A packet whose acknowledgement is one of ours. */
@@ -156,38 +221,22 @@ static __always_inline enum verdict
 on_exchange(const struct frame *f, const struct packet *p,
 	    const struct cookie *c, const struct page *page, struct reply *r)
 {
-	__u32 end = page->length;
-
 	r->seq = p->ack;
 	r->offset = c->offset;
 	if (p->flags & TCP_RST)
 		return DROP_RESET;
-	if (c->offset > end)
+	if (c->offset > page->length)
 		return on_end(p, r);
-	if (c->offset == 0) {
-		if (p->length) {
-			if (!is_head(f, p))
-				return on_request(p, c, end, r);
-			/* one segment: MaxHead sees to that */
-			if (p->window < page->head)
-				return DROP_WINDOW;
-			on_request(p, c, page->head, r);
-			return ANSWER_HEAD;
-		}
-		if (!(p->flags & TCP_FIN))
-			return DROP_ACK;
-		r->ack = client_end(p);
-		r->flags = TCP_FIN | TCP_ACK;
-		return ANSWER_CLOSE;
-	}
+	if (c->offset == 0)
+		return on_start(f, p, c, page, r);
 	/*
-	 * Behind the FIN of an answer to HEAD, or of one to a FIN. A client
-	 * that took so much of the page and no more comes here too; its
-	 * retransmission has a payload and brings it on.
+	 * Behind the FIN of an answer to HEAD. A client that took so much of
+	 * the page and no more comes here too; its retransmission has a payload
+	 * and brings it on.
 	 */
-	if (!p->length && (c->offset == 1 || c->offset == page->head + 1))
+	if (!p->length && c->offset == page->head + 1)
 		return on_end(p, r);
-	return on_request(p, c, end, r);
+	return on_request(p, c, page, page->length, SEGMENT_MAX, r);
 }
 
 #define RESET_WINDOW_NS 100000000ULL

@@ -24,7 +24,7 @@ enum verdict {
 	ANSWER_LAST, /* the segment with the FIN */
 	ANSWER_HEAD,
 	ANSWER_ACK, /* data or a FIN after the end of the page */
-	ANSWER_CLOSE, /* a FIN before any request */
+	ANSWER_CLOSE, /* a FIN with no request seen: the header, no FIN yet */
 	ANSWER_RESET, /* an orphan */
 
 	DROP_ACK, /* the end of a handshake, or nothing to say to it */

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/maitred-lb/maitred/test/kernel"
+)
+
+// rig is the two programs in the kernel with maps of their own.
+type rig struct {
+	SorryObjects
+	pageSpec *ebpf.MapSpec
+	names    map[SorryVerdict]string
+}
+
+// The services of every rig: ids are rows of counters.
+const (
+	id4 = 1
+	id6 = 2
+	ids = 3
+)
+
+var (
+	client4 = netip.MustParseAddrPort("192.0.2.1:40000")
+	vip4    = netip.MustParseAddrPort("198.51.100.1:80")
+	client6 = netip.MustParseAddrPort("[2001:db8:1::1]:40000")
+	vip6    = netip.MustParseAddrPort("[2001:db8:2::1]:80")
+)
+
+// The keys of every rig; the first is current.
+var (
+	key0 = SorryCookieKey{K0: 0x0706050403020100, K1: 0x0f0e0d0c0b0a0908}
+	key1 = SorryCookieKey{K0: 0x1111111111111111, K1: 0x2222222222222222}
+	key2 = SorryCookieKey{K0: 0x3333333333333333, K1: 0x4444444444444444}
+)
+
+// newRig loads the programs. Both services are sorry with the page in slot 1,
+// which is a header of 100 bytes and a body that makes 20000.
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	kernel.RequireBPF(t)
+	spec, err := LoadSorry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// So few rows that a test can compare them all, packet by packet.
+	spec.Maps[SorryMapCounters].MaxEntries = ids * uint32(SorryVerdictVERDICT_COUNT)
+	for _, m := range spec.Maps {
+		m.Pinning = ebpf.PinNone
+	}
+	r := &rig{pageSpec: spec.Maps[SorryMapPages].InnerMap, names: verdictNames(t, spec)}
+	if err := spec.LoadAndAssign(&r.SorryObjects, nil); err != nil {
+		t.Fatalf("load: %+v", err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.set(t, SorrySetting{Keys: [2]SorryCookieKey{key0, key1}, ResetLimit: 1 << 30})
+	r.putPage(t, 1, testPage(20000, 100))
+	r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
+	return r
+}
+
+func verdictNames(t testing.TB, spec *ebpf.CollectionSpec) map[SorryVerdict]string {
+	t.Helper()
+	var e *btf.Enum
+	if err := spec.Types.TypeByName("verdict", &e); err != nil {
+		t.Fatalf("names of verdicts: %v", err)
+	}
+	names := make(map[SorryVerdict]string)
+	for _, v := range e.Values {
+		names[SorryVerdict(v.Value)] = v.Name
+	}
+	return names
+}
+
+func (r *rig) set(t testing.TB, s SorrySetting) {
+	t.Helper()
+	if err := r.Settings.Put(uint32(0), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve puts the same row for both services, but for its id.
+func (r *rig) serve(t testing.TB, s SorryService) {
+	t.Helper()
+	for id, vip := range map[uint32]netip.AddrPort{id4: vip4, id6: vip6} {
+		s.Id = id
+		if err := r.Services.Put(serviceKey(vip), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func serviceKey(vip netip.AddrPort) SorryServiceKey {
+	k := SorryServiceKey{Protocol: 6}
+	address := vip.Addr().As16()
+	for i := range k.Address {
+		k.Address[i] = binary.NativeEndian.Uint32(address[i*4:])
+	}
+	k.Port = binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, vip.Port()))
+	return k
+}
+
+// mtu sets that of the interface that a test run comes in by: the loopback.
+func (r *rig) mtu(t testing.TB, mtu uint32) {
+	t.Helper()
+	if err := r.Interfaces.Put(uint32(1), SorryInterface{Mtu: mtu}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig) putPage(t testing.TB, slot uint32, p testResponse) {
+	t.Helper()
+	inner, err := ebpf.NewMap(r.pageSpec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := inner.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := inner.Put(uint32(0), p.row()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Pages.Put(slot, inner); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testResponse is a page before it is a row of a map.
+type testResponse struct {
+	bytes []byte
+	head  int
+}
+
+// testPage has bytes that differ at any two offsets that a bug might confuse,
+// and sums that carry: many are 0xff.
+func testPage(length, head int) testResponse {
+	b := make([]byte, length)
+	x := uint32(length)
+	for i := range b {
+		x = x*1664525 + 1013904223
+		if b[i] = byte(x >> 24); i%7 < 3 {
+			b[i] |= 0xf0
+		}
+	}
+	return testResponse{bytes: b, head: head}
+}
+
+func (p testResponse) row() *SorryPage {
+	row := &SorryPage{Digest: 1, Length: uint32(len(p.bytes)), Head: uint32(p.head)}
+	copy(row.Bytes[:], p.bytes)
+	var sum uint32
+	for i := range row.Sums {
+		row.Sums[i] = sum
+		if i < len(p.bytes)/2 {
+			sum += uint32(binary.BigEndian.Uint16(p.bytes[2*i:]))
+		}
+	}
+	return row
+}
+
+// program is one of the two under test, with the values that it may return.
+type program struct {
+	name             string
+	prog             *ebpf.Program
+	pass, drop, send uint32
+}
+
+func (r *rig) programs() []program {
+	const unspec = 0xffffffff // TC_ACT_UNSPEC is -1
+	return []program{
+		{"xdp", r.MaitredXdp, 2, 1, 3}, // XDP_PASS, XDP_DROP, XDP_TX
+		{"tc", r.MaitredTc, unspec, 2, 7},
+	}
+}
+
+// expected is the value to be returned with a verdict.
+func (p program) expected(v SorryVerdict) uint32 {
+	switch {
+	case v <= SorryVerdictPASS_DEFERRED:
+		return p.pass
+	case v < SorryVerdictDROP_ACK:
+		return p.send
+	default:
+		return p.drop
+	}
+}
+
+// run gives what the program returned and the frame as it left it.
+func (p program) run(frame []byte) (uint32, []byte, error) {
+	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, 4096)}
+	ret, err := p.prog.Run(&opts)
+	if err != nil {
+		return 0, nil, fmt.Errorf("run %s on %d bytes: %w", p.name, len(frame), err)
+	}
+	return ret, opts.DataOut, nil
+}
+
+// counts is the counters map, summed over the CPUs.
+type counts []SorryCounter
+
+func (r *rig) counts(t testing.TB) counts {
+	t.Helper()
+	cpus := ebpf.MustPossibleCPU()
+	n := ids * int(SorryVerdictVERDICT_COUNT)
+	keys, values := make([]uint32, n), make([]SorryCounter, n*cpus)
+	var cursor ebpf.MapBatchCursor
+	if got, err := r.Counters.BatchLookup(&cursor, keys, values, nil); err != nil || got != n {
+		t.Fatalf("read %d of %d counters: %v", got, n, err)
+	}
+	sums := make(counts, n)
+	for i, key := range keys {
+		for _, v := range values[i*cpus : (i+1)*cpus] {
+			sums[key].Packets += v.Packets
+			sums[key].Bytes += v.Bytes
+		}
+	}
+	return sums
+}
+
+// since lists what was counted after before, as "id VERDICT packets/bytes".
+func (r *rig) since(before, now counts) string {
+	var lines []string
+	for i := range now {
+		if now[i] != before[i] {
+			v := SorryVerdict(i % int(SorryVerdictVERDICT_COUNT))
+			lines = append(lines, counted(i/int(SorryVerdictVERDICT_COUNT), r.names[v],
+				now[i].Packets-before[i].Packets, now[i].Bytes-before[i].Bytes))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, ", ")
+}
+
+func counted(id int, verdict string, packets, bytes uint64) string {
+	return fmt.Sprintf("%d %s %d/%d", id, verdict, packets, bytes)
+}
