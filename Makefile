@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Building needs Go alone: what clang makes of bpf/ is committed. Testing also
+# needs root and a few Debian packages, which it installs when they are missing.
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 60s
+CI       ?=
+export CI
+export CGO_ENABLED ?= 0
+
+# Packages whose tests need root and BPF. All others are plain unit tests.
+KERNEL_DIRS := bpf maps controlplane/reconcile test
+# Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine.
+VM_DIRS     := bpf maps controlplane/reconcile test
+# What those tests find there besides themselves.
+VM_FILES    := curl wget nginx bpftool python3
+
+empty      :=
+space      := $(empty) $(empty)
+packages    = $(addsuffix /...,$(addprefix ./,$(wildcard $(1))))
+unit        = $(shell go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+/($(subst $(space),|,$(KERNEL_DIRS)))(/|$$)')
+python_dirs = $(wildcard /usr/lib/python3.*)
+LINT       := go tool -modfile=tools/lint/go.mod golangci-lint
+
+.PHONY: all build generate fmt lint check test test-unit test-root test-vm demo bench fuzz clean help
+
+all: build ## the same as build
+
+build: ## bin/maitred, one static program
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/maitred
+
+generate: ## compile bpf/ with clang-19
+	go generate ./bpf
+
+fmt: ## format Go and C
+	gofmt -w $$(git ls-files '*.go')
+	clang-format-19 -i bpf/*.c bpf/include/*.h
+
+lint: ## golangci-lint, at the version of tools/lint
+	$(LINT) run ./...
+
+check: ## format, lint, licence lines, file sizes; generated files are fresh
+	tools/deps.sh check
+	@echo '== format'
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	clang-format-19 --dry-run --Werror bpf/*.c bpf/include/*.h
+	@echo '== licence lines and file sizes'
+	tools/tidy.sh
+	@echo '== modules'
+	go mod tidy -diff
+	@echo '== generated files'
+	go generate ./bpf
+	git diff --exit-code -- '*_bpfel.go' '*_bpfel.o'
+	@echo '== lint'
+	$(LINT) run ./...
+	@echo 'check: ok'
+
+test: ## all tests: unit, then as root on this kernel, then on Linux 6.1 with IPVS
+	tools/deps.sh test
+	$(MAKE) --no-print-directory test-unit test-root test-vm
+	@echo
+	@echo 'test: ok: unit tests, tests on Linux $(shell uname -r), tests in the virtual machine'
+
+test-unit: ## tests that need no privilege
+	@echo '== unit tests'
+	go test $(unit)
+
+test-root: ## tests that need root and BPF; their lack is a failure
+	@echo '== tests on this kernel, as root'
+	CI=true go test -count=1 -p 1 $(call packages,$(KERNEL_DIRS))
+
+test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
+	@echo '== tests on Linux 6.1, in a virtual machine'
+	bin/vmtest -timeout 15m -m 2048 -file bin/maitred:/usr/local/bin/maitred \
+		$(addprefix -file ,$(VM_FILES) $(python_dirs)) -test $(call packages,$(VM_DIRS))
+
+demo: ## the whole story: balanced, both servers stopped, the kernel says sorry, back again
+	@tools/deps.sh demo
+	@$(MAKE) --no-print-directory build bin/vmtest
+	@bin/vmtest -auto -timeout 4m30s -file bpftool -- bin/maitred demo
+
+bench: ## benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## each fuzzer for FUZZTIME (60s)
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		grep -hos '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | sed 's/func //' | while read -r f; do \
+			echo "== $$f in $$dir"; \
+			go test -C "$$dir" -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) . || exit 1; \
+		done || exit 1; \
+	done
+
+clean: ## remove what was built
+	rm -rf bin
+	go clean -testcache
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+bin/vmtest: FORCE
+	@go build -o $@ ./tools/vmtest
+
+FORCE:

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the Debian packages that are missing for what is named: demo, test
+# or check. Does nothing when all programs are there.
+set -eu
+
+demo="qemu-system-x86_64=qemu-system-x86 busybox=busybox-static bpftool=bpftool"
+test="$demo nginx=nginx-light curl=curl wget=wget python3=python3"
+check="clang-19=clang-19 llvm-strip-19=llvm-19 clang-format-19=clang-format-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev"
+
+case "${1:-}" in
+demo) wanted=$demo ;;
+test) wanted=$test ;;
+check) wanted=$check ;;
+*) echo "usage: $0 demo|test|check" >&2; exit 2 ;;
+esac
+
+missing=
+for pair in $wanted; do
+	case "${pair%%=*}" in
+	/*) [ -e "${pair%%=*}" ] ;;
+	*) PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null ;;
+	esac || missing="$missing ${pair#*=}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+	echo "$0: please install:$missing" >&2
+	exit 1
+fi
+
+# No package may start its service here, as nginx would.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	trap 'exit 1' INT TERM
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "installing$missing"
+# shellcheck disable=SC2086 # a list of words
+apt-cache show $missing >/dev/null 2>&1 || apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -qq -y --no-install-recommends $missing >/dev/null
