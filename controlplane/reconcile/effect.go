@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/maps"
+)
+
+// Rank is the place of an effect in a pass, lowest first.
+type Rank int
+
+// The order in which the kernel is changed. What is pointed at comes before what
+// points at it, and goes after it. A client's packet comes in by an address,
+// meets the service's row, and goes on to IPVS or to a page: so addresses come
+// last and go first.
+const (
+	RankPage        Rank = 10  // put a page
+	RankSorry       Rank = 20  // put a row that says sorry with it
+	RankSetting     Rank = 25  // set a knob of IPVS
+	RankVirtual     Rank = 30  // put an IPVS service
+	RankDestination Rank = 40  // put an IPVS destination that takes connections
+	RankServe       Rank = 50  // put a row that serves or lingers
+	RankAttach      Rank = 55  // attach the sorry engine
+	RankAddress     Rank = 60  // add an address
+	RankNoAddress   Rank = 70  // remove an address
+	RankNoDest      Rank = 80  // take new connections from a destination, or delete it
+	RankNoVirtual   Rank = 90  // delete an IPVS service
+	RankNoRow       Rank = 100 // delete a row
+	RankDetach      Rank = 105 // detach the sorry engine
+	RankNoPage      Rank = 110 // delete a page
+	RankRestore     Rank = 120 // give a knob of IPVS its former value
+)
+
+// Effect is one change of the kernel.
+type Effect struct {
+	Rank  Rank
+	Group Group
+	// Needs are other groups whose failure holds the effect back.
+	Needs []Group
+	// What says what is done, for people: "put destination ...". Effects that
+	// say the same are the same.
+	What string
+	// Tidy effects are housekeeping: never reported as the repair of drift.
+	Tidy bool
+	// Do carries it out. It may be repeated.
+	Do func() error
+}
+
+// Group is what effects belong together for: once an effect fails or is held
+// back, the later ones of its group are held back for the rest of the pass.
+type Group string
+
+func virtualGroup(v config.Virtual) Group { return Group("virtual " + virtualName(v)) }
+func addressGroup(a netip.Addr) Group     { return Group("address " + a.String()) }
+func pageGroup(id maps.PageID) Group      { return Group("page " + pageName(id)) }
+
+// inOrder sorts effects by rank; within a rank the order is fixed but means
+// nothing.
+func inOrder(steps []step) {
+	slices.SortFunc(steps, func(a, b step) int {
+		return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Group, b.Group), cmp.Compare(a.What, b.What))
+	})
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// LinkWatcher notifies when an interface comes, goes, is renamed, or changes
+// between up and down.
+type LinkWatcher struct{ notify func() }
+
+// NewLinkWatcher makes a watcher; notify must not block.
+func NewLinkWatcher(notify func()) *LinkWatcher { return &LinkWatcher{notify} }
+
+// String names the watcher among the tasks of the daemon.
+func (*LinkWatcher) String() string { return "links" }
+
+// Run watches, in the network namespace of the thread that it begins on, until
+// ctx ends. The kernel breaks a subscription off when more happens than fits its
+// buffer: then anything may have changed, and the next one begins.
+func (w *LinkWatcher) Run(ctx context.Context) error {
+	for {
+		if err := w.watch(ctx); err != nil {
+			return fmt.Errorf("watch interfaces: %w", err)
+		}
+		if !pause(ctx, shortBackoff) {
+			return nil
+		}
+		w.notify()
+	}
+}
+
+// watch follows one subscription to its end.
+func (w *LinkWatcher) watch(ctx context.Context) error {
+	updates := make(chan netlink.LinkUpdate)
+	done := make(chan struct{})
+	options := netlink.LinkSubscribeOptions{ListExisting: true}
+	if err := netlink.LinkSubscribeWithOptions(updates, done, options); err != nil {
+		return err
+	}
+	defer drain(updates)
+	defer close(done)
+	known := map[int]linkState{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case u, ok := <-updates:
+			if !ok {
+				return nil
+			}
+			if note(known, u) {
+				w.notify()
+			}
+		}
+	}
+}
+
+// linkState is what matters of an interface.
+type linkState struct {
+	name string
+	up   bool
+}
+
+// note updates what is known and tells whether anything that matters changed.
+func note(known map[int]linkState, u netlink.LinkUpdate) bool {
+	attrs := u.Attrs()
+	was, there := known[attrs.Index]
+	if u.Header.Type == unix.RTM_DELLINK {
+		delete(known, attrs.Index)
+		return there
+	}
+	now := linkState{attrs.Name, attrs.Flags&net.FlagUp != 0}
+	known[attrs.Index] = now
+	return !there || now != was
+}
+
+// drain takes what is still under way, so that the sender can end.
+func drain(updates <-chan netlink.LinkUpdate) {
+	for range updates {
+	}
+}

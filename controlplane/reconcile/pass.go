@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// tracked is a target with what the engine remembers of it.
+type tracked struct {
+	Target
+	synced *Want // the last that it agreed with; nil: none yet
+	status TargetStatus
+	errs   []error // of this pass
+	held   bool    // something was held back in this pass
+}
+
+// step is an effect in the plan of a pass.
+type step struct {
+	Effect
+	of     *tracked
+	repair bool // it would be due though nothing new was wanted
+}
+
+// once makes one pass: read all, then carry out what differs in the order of the
+// ranks.
+func (e *Engine) once(ctx context.Context, want *Want) error {
+	var steps []step
+	readable := true
+	for _, t := range e.targets {
+		t.errs, t.held = nil, false
+		has, err := t.Read(ctx)
+		if err != nil {
+			t.errs = append(t.errs, fmt.Errorf("read %s: %w", t.Name(), err))
+			readable = false
+			continue
+		}
+		t.status.Rows = has.Rows()
+		steps = append(steps, t.plan(has, want)...)
+	}
+	inOrder(steps)
+	e.carryOut(ctx, steps, readable)
+	return e.conclude(want)
+}
+
+// plan lists what a target needs. What it would need as well for agreeing with
+// what it once agreed with already, somebody else has undone.
+func (t *tracked) plan(has Snapshot, want *Want) []step {
+	var drift []Effect
+	if t.synced != nil {
+		drift = has.Plan(*t.synced)
+	}
+	undone := make(map[string]bool, len(drift))
+	for _, effect := range drift {
+		undone[effect.What] = true
+	}
+	var steps []step
+	for _, effect := range has.Plan(*want) {
+		steps = append(steps, step{Effect: effect, of: t, repair: undone[effect.What] && !effect.Tidy})
+	}
+	return steps
+}
+
+// carryOut does what can be done. While a target could not be read, only what
+// stands behind the others is put: nothing that turns packets towards it, and
+// nothing that takes anything away.
+func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool) {
+	failed := map[Group]bool{}
+	for _, s := range steps {
+		blocked := failed[s.Group] || slices.ContainsFunc(s.Needs, func(g Group) bool { return failed[g] })
+		if blocked || ctx.Err() != nil || !readable && s.Rank >= RankServe {
+			failed[s.Group] = true
+			s.of.held = true
+			continue
+		}
+		if err := s.Do(); err != nil {
+			failed[s.Group] = true
+			s.of.errs = append(s.of.errs, fmt.Errorf("%s: %w", s.What, err))
+			continue
+		}
+		if s.repair {
+			e.repaired(s)
+			continue
+		}
+		e.log.Debug("kernel changed", "target", s.of.Name(), "what", s.What)
+	}
+}
+
+func (e *Engine) repaired(s step) {
+	s.of.status.Repairs++
+	e.log.Warn("drift repaired", "target", s.of.Name(), "what", s.What)
+	if e.onRepair != nil {
+		e.onRepair(Drift{At: time.Now(), Target: s.of.Name(), What: s.What})
+	}
+}
+
+// conclude publishes how the pass ended and returns its errors.
+func (e *Engine) conclude(want *Want) error {
+	var errs []error
+	published := make([]TargetStatus, len(e.targets))
+	for i, t := range e.targets {
+		e.record(t, want)
+		errs = append(errs, t.errs...)
+		if t.held && len(t.errs) == 0 {
+			errs = append(errs, fmt.Errorf("%s: held back: %w", t.Name(), errHeld))
+		}
+		published[i] = t.status
+	}
+	e.mu.Lock()
+	e.status = published
+	e.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// errHeld is why a target is not in sync though nothing of it failed.
+var errHeld = errors.New("something that it waits for failed")
+
+// record notes the outcome for one target. A failure that lasts is logged once.
+func (e *Engine) record(t *tracked, want *Want) {
+	s := &t.status
+	err := errors.Join(t.errs...)
+	s.Errors += uint64(len(t.errs))
+	s.InSync = err == nil && !t.held
+	switch {
+	case err != nil && err.Error() != s.LastError:
+		e.log.Error("cannot change the kernel", "target", t.Name(), "error", err)
+		s.LastError = err.Error()
+	case s.InSync:
+		if s.LastError != "" {
+			e.log.Info("kernel agrees again", "target", t.Name())
+		}
+		s.LastError, s.LastSync, t.synced = "", time.Now(), want
+	}
+}

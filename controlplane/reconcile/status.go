@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"slices"
+	"time"
+)
+
+// TargetStatus tells how well a target agrees with what is wanted.
+type TargetStatus struct {
+	Name      string
+	InSync    bool
+	Rows      int       // of ours, when it was last read
+	Repairs   uint64    // of what somebody else had changed
+	Errors    uint64    // effects and reads that failed
+	LastError string    // of the last pass; empty: it went well
+	LastSync  time.Time // when it last agreed
+}
+
+// Status tells of every target, in the order of Options.Targets, as of the end
+// of the last pass.
+func (e *Engine) Status() []TargetStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.status)
+}
