@@ -101,25 +101,22 @@ func fingerprint(c Check, options map[string]any, files map[string][]byte) strin
 
 // optionErrors reports what a check's type says of its options.
 func (b builder) optionErrors(path string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
-			b.optionErrors(path, err)
+	for _, err := range each(err) {
+		option, ok := errors.AsType[*checkers.OptionError](err)
+		if !ok {
+			b.add(path, "%v", err)
+			continue
 		}
-		return
-	}
-	option := new(checkers.OptionError)
-	if !errors.As(err, &option) {
-		b.add(path, "%v", err)
-		return
-	}
-	for _, step := range option.Path {
-		if i, err := strconv.Atoi(step); err == nil {
-			path += fmt.Sprintf("[%d]", i)
-		} else {
-			path = at(path, step)
+		where := path
+		for _, step := range option.Path {
+			if i, err := strconv.Atoi(step); err == nil {
+				where += fmt.Sprintf("[%d]", i)
+			} else {
+				where = at(where, step)
+			}
 		}
+		b.add(where, "%s", option.Problem)
 	}
-	b.add(path, "%s", option.Problem)
 }
 
 // inherit is a check's timing: its own, and the common one where it says

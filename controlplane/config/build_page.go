@@ -47,26 +47,23 @@ func (b builder) image(path string, r rawPage) page.Image {
 		spec.Headers = append(spec.Headers, page.Header(h))
 	}
 	image, err := page.Build(spec)
-	b.fieldErrors(path, r, err)
+	b.fieldErrors(path, err)
 	return image
 }
 
 // fieldErrors reports what page.Build says of the fields.
-func (b builder) fieldErrors(path string, r rawPage, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
-			b.fieldErrors(path, r, err)
+func (b builder) fieldErrors(path string, err error) {
+	for _, err := range each(err) {
+		field, ok := errors.AsType[*page.FieldError](err)
+		switch {
+		case !ok:
+			b.add(path, "%v", err)
+		case field.Field == "body" && b.given(path+".body_file"):
+			b.add(path+".body_file", "%s", field.Problem)
+		default:
+			b.add(at(path, field.Field), "%s", field.Problem)
 		}
-		return
 	}
-	field := new(page.FieldError)
-	if !errors.As(err, &field) {
-		return
-	}
-	if field.Field == "body" && b.given(path+".body_file") {
-		field.Field = "body_file"
-	}
-	b.add(at(path, field.Field), "%s", field.Problem)
 }
 
 func (b builder) body(path string, r rawPage) []byte {

@@ -9,16 +9,25 @@ import (
 
 func (b builder) pools(checks []Check) []Pool {
 	var pools []Pool
-	var names []string
+	var names, known []string
+	byName := map[string]Check{}
+	for _, c := range checks {
+		known = append(known, c.Name)
+		byName[c.Name] = c
+	}
 	for i, r := range b.raw.Pools {
-		pools = append(pools, b.pool(at("pools", i), r, checks))
+		path := at("pools", i)
+		p := b.pool(path, r)
+		b.references(path+".checks", "check", r.Checks, known)
+		b.probePorts(path, p, byName)
+		pools = append(pools, p)
 		names = append(names, r.Name)
 	}
 	b.names("pools", names)
 	return pools
 }
 
-func (b builder) pool(path string, r rawPool, checks []Check) Pool {
+func (b builder) pool(path string, r rawPool) Pool {
 	p := Pool{Name: r.Name, Checks: r.Checks}
 	if len(r.Servers) == 0 && b.ok(at(path, "servers")) {
 		b.missing(at(path, "servers"), "a pool has at least one server")
@@ -31,8 +40,6 @@ func (b builder) pool(path string, r rawPool, checks []Check) Pool {
 	}
 	b.serverNames(path, names)
 	b.twins(path, p.Servers)
-	b.references(at(path, "checks"), "check", r.Checks, checkNames(checks))
-	b.probePorts(path, p, checks)
 	return p
 }
 
@@ -88,18 +95,17 @@ func (b builder) twins(path string, servers []Server) {
 }
 
 // probePorts reports checks that know no port to probe on some server.
-func (b builder) probePorts(path string, p Pool, checks []Check) {
+func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 	for i, name := range p.Checks {
-		for _, c := range checks {
-			if c.Name != name || c.Type == "" || c.Port != 0 {
-				continue
-			}
-			kind, _ := b.lookup(c.Type)
-			for _, s := range p.Servers {
-				if c.Target(s, kind.DefaultPort).Port() == 0 {
-					b.add(at(path, "checks", i), "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
-						name, s.Name, c.Type)
-				}
+		c, ok := checks[name]
+		if !ok || c.Type == "" || c.Port != 0 {
+			continue
+		}
+		kind, _ := b.lookup(c.Type)
+		for _, s := range p.Servers {
+			if c.Target(s, kind.DefaultPort).Port() == 0 {
+				b.add(at(path, "checks", i), "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
+					name, s.Name, c.Type)
 			}
 		}
 	}
@@ -149,12 +155,4 @@ func notAnAddress(text string) string {
 		return "has a port: write the address alone, " + addr.Addr().String()
 	}
 	return "is not an IP address (names are not looked up)"
-}
-
-func checkNames(checks []Check) []string {
-	names := make([]string, len(checks))
-	for i, c := range checks {
-		names[i] = c.Name
-	}
-	return names
 }

@@ -66,7 +66,8 @@ func (l loader) load(paths []string) (*Config, error) {
 	}
 	raw, err := decode(values)
 	if err != nil {
-		return nil, errors.Join(r.err(), err)
+		r.problems = append(r.problems, Problem{File: paths[0], Message: err.Error()})
+		return nil, r.err()
 	}
 	b := builder{report: r, loader: l, raw: raw}
 	cfg := b.config()

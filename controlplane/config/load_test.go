@@ -151,18 +151,18 @@ func TestOptionsReachTheCheck(t *testing.T) {
 	}
 }
 
-func TestFingerprint(t *testing.T) {
-	print := func(check string) string {
+func TestFingerof(t *testing.T) {
+	of := func(check string) string {
 		t.Helper()
 		return mustParse(t, minimal+"checks: ["+check+"]").Checks[0].Fingerprint
 	}
-	base := print("{name: a, http: {path: /x, host: h}}")
+	base := of("{name: a, http: {path: /x, host: h}}")
 	for name, same := range map[string]string{
 		"name":         "{name: b, http: {path: /x, host: h}}",
 		"order":        "{http: {host: h, path: /x}, name: a}",
 		"same default": "{name: a, http: {path: /x, host: h}, interval: 5s}",
 	} {
-		if print(same) != base {
+		if of(same) != base {
 			t.Errorf("%s changes the fingerprint", name)
 		}
 	}
@@ -172,14 +172,14 @@ func TestFingerprint(t *testing.T) {
 		"option": "{name: a, http: {path: /y, host: h}}",
 		"timing": "{name: a, http: {path: /x, host: h}, fall: 9}",
 	} {
-		if print(other) == base {
+		if of(other) == base {
 			t.Errorf("another %s leaves the fingerprint as it is", name)
 		}
 	}
 }
 
 func TestFingerprintSeesFiles(t *testing.T) {
-	print := func(content string) string {
+	of := func(content string) string {
 		l := fake(map[string]string{"m.yaml": minimal + "checks: [{name: x, odd: {ca_file: ca}}]", "ca": content}, nil)
 		l.types = []string{"odd"}
 		l.lookup = func(name string) (checkers.Type, bool) {
@@ -191,7 +191,7 @@ func TestFingerprintSeesFiles(t *testing.T) {
 		}
 		return cfg.Checks[0].Fingerprint
 	}
-	if print("old") == print("new") {
+	if of("old") == of("new") {
 		t.Error("a new certificate leaves the fingerprint as it is")
 	}
 }
