@@ -20,7 +20,7 @@ type attempt struct {
 func newAttempt(ctx context.Context, what string) attempt {
 	a := attempt{what: what, begin: time.Now()}
 	if deadline, ok := ctx.Deadline(); ok {
-		a.limit = deadline.Sub(a.begin).Round(time.Millisecond)
+		a.limit = deadline.Sub(a.begin).Round(10 * time.Millisecond)
 	}
 	return a
 }

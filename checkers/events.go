@@ -40,21 +40,14 @@ func (e *events) take() []event {
 
 // deliver hands events to the handler until done is closed and none is left.
 func (e *events) deliver(done <-chan struct{}, handle func(event)) {
-	for {
-		batch := e.take()
-		for _, one := range batch {
-			handle(one)
-		}
-		if len(batch) > 0 {
-			continue
-		}
+	for open := true; open; {
 		select {
 		case <-e.wake:
 		case <-done:
-			for _, one := range e.take() {
-				handle(one)
-			}
-			return
+			open = false
+		}
+		for _, one := range e.take() {
+			handle(one)
 		}
 	}
 }

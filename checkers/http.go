@@ -61,20 +61,21 @@ func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) Result {
 	defer func() { _ = conn.Close() }()
 	defer interrupt(ctx, conn)()
 
+	talk := conn
 	if h.tls != nil {
 		secure := tls.Client(conn, h.tlsFor(target))
 		if err := secure.Handshake(); err != nil {
 			return a.broken(ctx, explainTLS(err), ClassTLS, "connected, but no TLS handshake")
 		}
 		defer farewell(ctx, secure)
-		conn = secure
+		talk = secure
 	}
-	return h.exchange(ctx, a, conn, target)
+	return h.exchange(ctx, a, talk, target)
 }
 
 // farewell tells the server that the end of the connection is meant, which
 // keeps its log clean. When the time is up the server may read no more, and
-// package tls would wait for it.
+// package tls would wait seconds for it: tls.Conn.Close must not be called.
 func farewell(ctx context.Context, conn *tls.Conn) {
 	if ctx.Err() == nil {
 		_ = conn.CloseWrite() // the verdict stands already

@@ -223,6 +223,7 @@ func TestReloadStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		f := newFake(300 * time.Millisecond)
+		f.lag = 100 * time.Millisecond // several sets come meanwhile
 		timing := Timing{Interval: time.Second, FastInterval: 200 * time.Millisecond, Timeout: 250 * time.Millisecond, Rise: 2, Fall: 2}
 		patient := timing
 		patient.Timeout = time.Second
@@ -243,7 +244,7 @@ func TestReloadStorm(t *testing.T) {
 			if got := len(b.Snapshot()); got != len(probes) {
 				t.Fatalf("%d probes, want %d", got, len(probes))
 			}
-			b.pass(time.Duration(random.IntN(400)) * time.Millisecond)
+			b.pass(time.Duration(random.IntN(random.IntN(400)+1)) * time.Millisecond)
 		}
 		for target, most := range f.most {
 			if most > 1 {

@@ -18,6 +18,7 @@ import (
 type fake struct {
 	mu     sync.Mutex
 	takes  time.Duration
+	lag    time.Duration // how long it takes to notice that ctx has ended
 	class  Class
 	starts map[netip.AddrPort][]time.Time
 	flying map[netip.AddrPort]int
@@ -49,6 +50,7 @@ func (f *fake) Check(ctx context.Context, target netip.AddrPort) Result {
 	case <-timer.C:
 	case <-ctx.Done():
 		cut = true
+		time.Sleep(f.lag)
 	}
 
 	f.mu.Lock()
@@ -71,6 +73,13 @@ func (f *fake) turn(class Class) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.class = class
+}
+
+// stall makes later runs last until ctx ends.
+func (f *fake) stall() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.takes = 24 * time.Hour
 }
 
 // begun returns the starts of runs on a target since the last call.

@@ -3,6 +3,7 @@
 package checkers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -163,16 +164,31 @@ func TestSchedulerNoOverlap(t *testing.T) {
 	})
 }
 
-// TestSchedulerTimeout proves that a run is ended in time.
+// TestSchedulerTimeout lets a server stall: its runs are ended in time, each
+// starts as soon as the one before has ended, and the budget holds.
 func TestSchedulerTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(time.Hour)
+		f := newFake(0)
 		b := newRig(t, probeOf("web", f, usual))
-		b.pass(time.Second + usual.Timeout)
+		b.pass(20 * time.Second)
+		b.wantHeard("web up none")
+		f.begun(at)
+		f.stall()
+		stalled := time.Now()
+		b.pass(usual.Budget())
 		b.wantHeard("web down timeout")
-		got := b.one()
-		if starts := f.begun(at); got.LastRun.Sub(starts[0]) != usual.Timeout {
-			t.Errorf("the run ended %v after its start", got.LastRun.Sub(starts[0]))
+		starts := f.begun(at)
+		for i := range 2 {
+			if gap := starts[i+1].Sub(starts[i]); gap != usual.Timeout {
+				t.Errorf("run %d came %v after the one before", i+2, gap)
+			}
+		}
+		got, stats := b.one(), b.Stats()
+		if took := got.Since.Sub(stalled); took > usual.Budget() || got.Since.Sub(starts[2]) != usual.Timeout {
+			t.Errorf("down after %v, %v after the last start", took, got.Since.Sub(starts[2]))
+		}
+		if stats.Lateness.Max != 0 || stats.Skipped != 0 {
+			t.Errorf("lateness %v, %d skipped", stats.Lateness.Max, stats.Skipped)
 		}
 		b.end()
 	})
@@ -252,15 +268,17 @@ func TestSchedulerSpread(t *testing.T) {
 	}
 }
 
-// TestSchedulerManyShards runs probes in parallel and ends in the middle.
+// TestSchedulerManyShards runs three checks on each of many targets and ends in
+// the middle.
 func TestSchedulerManyShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(500 * time.Millisecond)
 		results := 0
 		s := NewScheduler(Options{Shards: 4, OnResult: func(Key, Result) { results++ }})
 		var probes []Probe
-		for i := range 200 {
-			probes = append(probes, Probe{Key: Key{"web", netip.AddrPortFrom(at.Addr(), uint16(1000+i))}, Checker: f, Timing: usual})
+		for i := range 300 {
+			target := netip.AddrPortFrom(at.Addr(), uint16(1000+i/3))
+			probes = append(probes, Probe{Key: Key{fmt.Sprint(i % 3), target}, Checker: f, Timing: usual})
 		}
 		s.Set(probes)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -269,18 +287,49 @@ func TestSchedulerManyShards(t *testing.T) {
 			t.Error(err)
 		}
 		var runs uint64
-		for _, state := range s.Snapshot() {
+		all := s.Snapshot()
+		for _, state := range all {
 			runs += state.Runs
 		}
 		stats := s.Stats()
-		if uint64(results) != runs || runs < 200*11 || stats.Running != 0 || stats.Lateness.Count != runs {
+		if uint64(results) != runs || runs < 300*11 || stats.Running != 0 || stats.Probes != 300 {
 			t.Errorf("%d results, %d runs, %+v", results, runs, stats)
 		}
-		if f.cut == 0 {
-			t.Error("no run was in flight at the end")
+		if want := []RunCount{{OutcomePass, ClassNone, runs}}; f.cut == 0 || !slices.Equal(stats.Runs, want) {
+			t.Errorf("%d runs in flight at the end; counted %v, want %v", f.cut, stats.Runs, want)
 		}
-		if !slices.IsSortedFunc(s.Snapshot(), func(a, b ProbeState) int { return a.Key.Target.Compare(b.Key.Target) }) {
+		for target, most := range f.most {
+			if most > perTarget {
+				t.Errorf("%s: %d runs at once", target, most)
+			}
+		}
+		if stats.Held == 0 {
+			t.Error("no run was held: the test proves nothing")
+		}
+		inOrder := func(a, b ProbeState) int {
+			return cmp.Or(strings.Compare(a.Key.Check, b.Key.Check), a.Key.Target.Compare(b.Key.Target))
+		}
+		if !slices.IsSortedFunc(all, inOrder) {
 			t.Error("the snapshot is not in order")
+		}
+	})
+}
+
+// TestSchedulerEnd proves that the end of a scheduler waits for the last
+// transition to be told.
+func TestSchedulerEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newRig(t, probeOf("web", newFake(0), usual))
+		told := false
+		b.atEach = func(Transition) {
+			b.stop()
+			time.Sleep(time.Minute)
+			told = true
+		}
+		b.pass(time.Second)
+		b.end()
+		if !told {
+			t.Error("the scheduler ended first")
 		}
 	})
 }
