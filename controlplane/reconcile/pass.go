@@ -15,8 +15,11 @@ type tracked struct {
 	Target
 	synced *Want // the last that it agreed with; nil: none yet
 	status TargetStatus
-	errs   []error // of this pass
-	held   bool    // something was held back in this pass
+
+	// Of this pass:
+	errs    []error
+	held    bool // something was held back
+	changed bool // something was done
 }
 
 // step is an effect in the plan of a pass.
@@ -32,7 +35,7 @@ func (e *Engine) once(ctx context.Context, want *Want) error {
 	var steps []step
 	readable := true
 	for _, t := range e.targets {
-		t.errs, t.held = nil, false
+		t.errs, t.held, t.changed = nil, false, false
 		has, err := t.Read(ctx)
 		if err != nil {
 			t.errs = append(t.errs, fmt.Errorf("read %s: %w", t.Name(), err))
@@ -44,7 +47,7 @@ func (e *Engine) once(ctx context.Context, want *Want) error {
 	}
 	inOrder(steps)
 	e.carryOut(ctx, steps, readable)
-	return e.conclude(want)
+	return e.conclude(ctx, want)
 }
 
 // plan lists what a target needs. What it would need as well for agreeing with
@@ -82,6 +85,7 @@ func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool) {
 			s.of.errs = append(s.of.errs, fmt.Errorf("%s: %w", s.What, err))
 			continue
 		}
+		s.of.changed = true
 		if s.repair {
 			e.repaired(s)
 			continue
@@ -99,10 +103,11 @@ func (e *Engine) repaired(s step) {
 }
 
 // conclude publishes how the pass ended and returns its errors.
-func (e *Engine) conclude(want *Want) error {
+func (e *Engine) conclude(ctx context.Context, want *Want) error {
 	var errs []error
 	published := make([]TargetStatus, len(e.targets))
 	for i, t := range e.targets {
+		t.recount(ctx)
 		e.record(t, want)
 		errs = append(errs, t.errs...)
 		if t.held && len(t.errs) == 0 {
@@ -114,6 +119,20 @@ func (e *Engine) conclude(want *Want) error {
 	e.status = published
 	e.mu.Unlock()
 	return errors.Join(errs...)
+}
+
+// recount reads a target once more after changes, so that its status tells how
+// it is and not how it was.
+func (t *tracked) recount(ctx context.Context) {
+	if !t.changed {
+		return
+	}
+	has, err := t.Read(ctx)
+	if err != nil {
+		t.errs = append(t.errs, fmt.Errorf("read %s: %w", t.Name(), err))
+		return
+	}
+	t.status.Rows = has.Rows()
 }
 
 // errHeld is why a target is not in sync though nothing of it failed.

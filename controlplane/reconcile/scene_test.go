@@ -161,6 +161,8 @@ func (r *rig) start(t *testing.T) {
 	})
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // reach makes the kernel agree with a Want, which must succeed.
 func (r *rig) reach(t *testing.T, w reconcile.Want) {
 	t.Helper()

@@ -11,7 +11,7 @@ import (
 type TargetStatus struct {
 	Name      string
 	InSync    bool
-	Rows      int       // of ours, when it was last read
+	Rows      int       // of ours, at the end of the last pass
 	Repairs   uint64    // of what somebody else had changed
 	Errors    uint64    // effects and reads that failed
 	LastError string    // of the last pass; empty: it went well

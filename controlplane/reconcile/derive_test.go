@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
+	"github.com/maitred-lb/maitred/controlplane/state"
+	"github.com/maitred-lb/maitred/maps"
+)
+
+// derive applies events to baseConfig, changed by edit.
+func derive(edit func(*config.Config), ipvs bool, events ...state.Event) reconcile.Want {
+	cfg := baseConfig()
+	edit(cfg)
+	s, _ := state.Apply(state.New(), day, state.Loaded{Config: cfg})
+	for _, e := range events {
+		s, _ = state.Apply(s, day.Add(time.Second), e)
+	}
+	return reconcile.Derive(s, reconcile.Env{IPVS: ipvs})
+}
+
+func destinations(f reconcile.Forward) string {
+	var out []string
+	for server, d := range f.Destinations {
+		text := fmt.Sprintf("%s %s %d", server, d.Method, d.Weight)
+		if d.Keep {
+			text = server.String() + " keep"
+		}
+		out = append(out, text)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func TestDeriveDestinations(t *testing.T) {
+	anyPort := func(c *config.Config) { c.Pools[0].Servers[0].Port = 0; c.Checks[0].Port = 8080 }
+	method := func(m config.Method) func(*config.Config) {
+		return func(c *config.Config) {
+			for i := range c.Services {
+				c.Services[i].Method = m
+			}
+		}
+	}
+	tests := []struct {
+		name    string
+		edit    func(*config.Config)
+		events  []state.Event
+		virtual config.Virtual
+		want    string
+	}{
+		{"up", nil, []state.Event{result(a, up), result(b, up)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 nat 50"},
+		{"drain", nil, []state.Event{result(a, up), result(b, soft)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 nat 0"},
+		{"down", nil, []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100"},
+		{"unknown", nil, []state.Event{result(a, up)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 keep"},
+		{"other family", nil, []state.Event{result(a, up), result(c, up)}, tcp("[2001:db8::10]:80"), "[fd00::13]:8080 nat 50"},
+		{"other family by tunnel", method(config.TUN), []state.Event{result(a, up), result(b, hard), result(c, up)}, tcp("192.0.2.10:80"),
+			"10.0.0.11:8080 tun 100, [fd00::13]:8080 tun 50"},
+		{"direct routing", method(config.DR), []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 dr 100"},
+		{"the client's port", anyPort, []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:443"), "10.0.0.11:443 nat 100"},
+		{"over UDP", nil, []state.Event{result(a, up), result(b, hard)}, udp("192.0.2.12:53"), "10.0.0.11:8080 nat 100"},
+		{"sorry with a page", func(c *config.Config) { c.Services[0].Quorum.Min = 3 }, []state.Event{result(a, up), result(b, soft)},
+			tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 nat 0"},
+		{"sorry without a page takes nobody", func(c *config.Config) { c.Services[1].Quorum.Min = 3 },
+			[]state.Event{result(a, up), result(b, soft)}, tcp("192.0.2.11:25"), "10.0.0.11:8080 nat 0, 10.0.0.12:8080 nat 0"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			edit := test.edit
+			if edit == nil {
+				edit = func(*config.Config) {}
+			}
+			w := derive(edit, true, test.events...)
+			if got := destinations(w.Virtuals[test.virtual]); got != test.want {
+				t.Errorf("destinations %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDeriveRows(t *testing.T) {
+	all := func(class ...state.Event) []state.Event { return class }
+	tests := []struct {
+		name   string
+		edit   func(*config.Config)
+		events []state.Event
+		want   maps.Service
+	}{
+		{"serve", nil, all(result(a, up)), maps.Service{Mode: maps.ModeServe, Orphans: maps.OrphansPass, Page: 1}},
+		{"sorry", nil, all(result(a, hard), result(b, hard), result(c, hard)), maps.Service{Mode: maps.ModeSorry, Orphans: maps.OrphansReset, Page: 1}},
+		{"sorry, one drains", nil, all(result(a, soft), result(b, hard), result(c, hard)),
+			maps.Service{Mode: maps.ModeSorry, Orphans: maps.OrphansPass, Page: 1}},
+		{"linger", nil, all(result(a, hard), result(b, hard), result(c, hard), result(a, up)),
+			maps.Service{Mode: maps.ModeLinger, Orphans: maps.OrphansPass, Page: 1}},
+		{"orphans dropped", func(c *config.Config) { c.Services[0].Sorry.Orphans = config.OrphansDrop }, all(result(a, up)),
+			maps.Service{Mode: maps.ModeServe, Orphans: maps.OrphansDrop, Page: 1}},
+		{"no page", func(c *config.Config) { c.Services[0].Sorry.Page = "" }, all(result(a, hard), result(b, hard), result(c, hard)),
+			maps.Service{Mode: maps.ModeSorry, Orphans: maps.OrphansReset}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			edit := test.edit
+			if edit == nil {
+				edit = func(*config.Config) {}
+			}
+			w := derive(edit, true, test.events...)
+			for _, addr := range []string{"192.0.2.10:80", "192.0.2.10:443", "[2001:db8::10]:80", "[2001:db8::10]:443"} {
+				if got := w.Rows[tcp(addr)]; got != test.want {
+					t.Errorf("row %s is %+v, want %+v", addr, got, test.want)
+				}
+			}
+			if _, ok := w.Rows[udp("192.0.2.12:53")]; ok {
+				t.Error("a UDP service has a row")
+			}
+		})
+	}
+}
+
+func TestDeriveMachine(t *testing.T) {
+	none := func(*config.Config) {}
+	forwarding := func(f config.Forwarding) func(*config.Config) {
+		return func(c *config.Config) { c.Director.Forwarding = f }
+	}
+	external := func(c *config.Config) { c.Director.Addresses = config.AddressesExternal }
+	second := func(c *config.Config) { c.Director.Interfaces = []string{"eth1", "eth0"} }
+	bare := func(c *config.Config) { c.Director.Interfaces = nil }
+	tests := []struct {
+		name                          string
+		edit                          func(*config.Config)
+		ipvs                          bool
+		virtuals, addresses, settings int
+		interfaces                    []string
+	}{
+		{"ipvs", none, false, 7, 5, 2, []string{"eth0"}},
+		{"auto with IPVS", forwarding(config.ForwardingAuto), true, 7, 5, 2, []string{"eth0"}},
+		{"auto without IPVS", forwarding(config.ForwardingAuto), false, 0, 5, 0, []string{"eth0"}},
+		{"none", forwarding(config.ForwardingNone), true, 0, 5, 0, []string{"eth0"}},
+		{"addresses of somebody else", external, true, 7, 0, 2, []string{"eth0"}},
+		{"two interfaces", second, true, 7, 5, 2, []string{"eth0", "eth1"}},
+		{"no interfaces", bare, true, 7, 0, 2, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := derive(test.edit, test.ipvs, result(a, up), result(b, up), result(c, up))
+			if len(w.Virtuals) != test.virtuals || len(w.Addresses) != test.addresses || len(w.Settings) != test.settings {
+				t.Errorf("%d virtuals, %d addresses, %d settings", len(w.Virtuals), len(w.Addresses), len(w.Settings))
+			}
+			var got []string
+			for name := range w.Attachments {
+				got = append(got, name)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, test.interfaces) {
+				t.Errorf("attached to %v, want %v", got, test.interfaces)
+			}
+			if test.name == "two interfaces" && !w.Addresses[reconcile.Address{Interface: "eth1", Addr: netip.MustParseAddr("192.0.2.10")}] {
+				t.Errorf("addresses %v, want them on the first interface", w.Addresses)
+			}
+		})
+	}
+}
+
+func TestDerivePending(t *testing.T) {
+	w := derive(func(*config.Config) {}, true)
+	if len(w.Leave) != 7 || len(w.Rows)+len(w.Virtuals)+len(w.Addresses) != 0 {
+		t.Errorf("leave %d, rows %d, virtuals %d, addresses %d", len(w.Leave), len(w.Rows), len(w.Virtuals), len(w.Addresses))
+	}
+	if len(w.Pages) != 1 || len(w.Attachments) != 1 {
+		t.Errorf("pages %d, attachments %d: what is certain need not wait", len(w.Pages), len(w.Attachments))
+	}
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// TestOrder shows the order of a first start and of a full stop.
+func TestOrder(t *testing.T) {
+	r := newRig(t)
+	var calls []string
+	r.kernel.Changed = func(call string) { calls = append(calls, call) }
+	w := derive(func(c *config.Config) {
+		c.Services = c.Services[:1]
+		c.Services[0].Addresses, c.Services[0].Ports = c.Services[0].Addresses[:1], c.Services[0].Ports[:1]
+	}, true, result(a, up), result(b, soft))
+	r.reach(t, w)
+	if err := r.engine.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"put page 1",
+		"set knob conn_reuse_mode to 1",
+		"set knob expire_nodest_conn to 1",
+		"put virtual 192.0.2.10:80",
+		"put destination 10.0.0.11:8080 of 192.0.2.10:80 weight 100",
+		"put destination 10.0.0.12:8080 of 192.0.2.10:80 weight 0",
+		"put row 192.0.2.10:80 mode 0",
+		"attach to eth0",
+		"add address eth0 192.0.2.10",
+
+		"remove address eth0 192.0.2.10",
+		"delete destination 10.0.0.11:8080 of 192.0.2.10:80",
+		"delete destination 10.0.0.12:8080 of 192.0.2.10:80",
+		"delete virtual 192.0.2.10:80",
+		"delete row 192.0.2.10:80",
+		"detach from eth0",
+		"delete page 1",
+		"set knob conn_reuse_mode to 0",
+		"set knob expire_nodest_conn to 0",
+	}
+	if !slices.Equal(calls, want) {
+		t.Errorf("calls:\n%q\nwant:\n%q", calls, want)
+	}
+}
+
+// run runs the rig's engine inside a synctest bubble; the function returned ends it.
+func (r *rig) run(t *testing.T) func() {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.engine.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}
+}
+
+// reads counts how often the row map is read: once in a pass, and once more after
+// changes.
+func (r *rig) reads() *int {
+	n := new(int)
+	r.kernel.Fail = func(call string) error {
+		if call == "read rows" {
+			*n++
+		}
+		return nil
+	}
+	return n
+}
+
+// TestRunCoalesces makes one pass of many updates, and the newest wins.
+func TestRunCoalesces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		n := r.reads()
+		defer r.run(t)()
+		scenes := story()
+		for _, s := range scenes[:6] {
+			r.engine.Update(s.want)
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if *n != 2 {
+			t.Errorf("%d reads, want those of one pass", *n)
+		}
+		other := newRig(t)
+		other.reach(t, scenes[5].want)
+		if got, want := contents(r.kernel), contents(other.kernel); got != want {
+			t.Errorf("the kernel holds\n%s\ninstead of\n%s", got, want)
+		}
+	})
+}
+
+// TestRunResyncs repairs drift at the next full pass, on demand or by the clock.
+func TestRunResyncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		n := r.reads()
+		defer r.run(t)()
+		time.Sleep(time.Hour)
+		if *n != 0 {
+			t.Errorf("%d passes with nothing wanted yet", *n)
+		}
+		r.engine.Update(story()[1].want)
+		time.Sleep(time.Second)
+		before := contents(r.kernel)
+		r.kernel.With(func() { clear(r.kernel.IPVS) })
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := contents(r.kernel); got != before {
+			t.Errorf("30 s later the kernel holds\n%s", got)
+		}
+		r.kernel.With(func() { clear(r.kernel.RowTable) })
+		r.engine.Resync()
+		time.Sleep(25 * time.Millisecond)
+		synctest.Wait()
+		if got := contents(r.kernel); got != before {
+			t.Errorf("after the call for a pass the kernel holds\n%s", got)
+		}
+		if len(r.repairs) == 0 {
+			t.Error("no repair was reported")
+		}
+	})
+}
+
+// TestRunBacksOff retries a failure at doubling intervals, and begins anew after
+// a success.
+func TestRunBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		var at []time.Duration
+		begin := time.Now()
+		broken := true
+		r.kernel.Fail = func(call string) error {
+			if call == "add address eth0 192.0.2.10" && broken {
+				at = append(at, time.Since(begin))
+				return errInjected
+			}
+			return nil
+		}
+		defer r.run(t)()
+		r.engine.Update(story()[1].want)
+		time.Sleep(20 * time.Second)
+		ms := time.Millisecond
+		want := []time.Duration{20 * ms, 120 * ms, 320 * ms, 720 * ms, 1520 * ms, 3120 * ms, 6320 * ms, 11320 * ms, 16320 * ms}
+		if !slices.Equal(at, want) {
+			t.Errorf("tries at %v, want %v", at, want)
+		}
+		s := status(r.engine, "addresses")
+		if s.InSync || s.Errors != uint64(len(want)) || s.LastError == "" {
+			t.Errorf("status %+v", s)
+		}
+		if other := status(r.engine, "ipvs"); !other.InSync || other.Rows == 0 {
+			t.Errorf("status of a target that is well: %+v", other)
+		}
+		r.kernel.With(func() { broken = false })
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if s := status(r.engine, "addresses"); !s.InSync || s.LastError != "" || s.LastSync.IsZero() || s.Rows != 5 {
+			t.Errorf("status after the end of the failure: %+v", s)
+		}
+	})
+}
+
+// TestUpdateNeverBlocks updates while no Run is there to take it.
+func TestUpdateNeverBlocks(t *testing.T) {
+	r := newRig(t)
+	for range 100 {
+		r.engine.Update(story()[0].want)
+		r.engine.Resync()
+	}
+}
+
+// TestRunStopsMidway ends with its context, even in the midst of a pass.
+func TestRunStopsMidway(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	r.kernel.Changed = func(string) {
+		if calls++; calls == 3 {
+			cancel()
+		}
+	}
+	r.engine.Update(story()[1].want)
+	if err := r.engine.Run(ctx); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if calls != 3 {
+		t.Errorf("%d calls, want 3", calls)
+	}
+}
+
+// TestChangeIsNoDrift sees that a change of mode counts as such and not as drift.
+func TestChangeIsNoDrift(t *testing.T) {
+	r := newRig(t)
+	s, _ := state.Apply(state.New(), day, state.Loaded{Config: baseConfig()})
+	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	for _, scene := range story() {
+		r.reach(t, scene.want)
+	}
+	if len(r.repairs) > 0 {
+		t.Errorf("repairs %q", r.repairs)
+	}
+}
+
+func status(e *reconcile.Engine, name string) reconcile.TargetStatus {
+	for _, s := range e.Status() {
+		if s.Name == name {
+			return s
+		}
+	}
+	return reconcile.TargetStatus{}
+}
