@@ -107,16 +107,20 @@ static __always_inline long frame_resize(const struct frame *f, __u32 length)
  * Takes length bytes out from behind the fixed IP header at offset l3: IPv4
  * options or IPv6 extension headers. What follows keeps its place in memory,
  * which a checksum that is left to the transmitter depends on. XDP has to carry
- * the link header forward itself, and leaves the IP header to be rewritten.
+ * the link header forward itself, and leaves the IP header to be rewritten; so
+ * does tc where a tag stands in the data, of which the helper knows nothing.
  */
 static __always_inline long frame_strip(const struct frame *f, __u32 l3,
 					__u32 length)
 {
 	__u8 link[24];
 
-	if (!f->xdp)
-		return bpf_skb_adjust_room(f->ctx, -(int)length,
-					   BPF_ADJ_ROOM_NET, 0);
+	if (!f->xdp) {
+		if (!bpf_skb_adjust_room(f->ctx, -(int)length, BPF_ADJ_ROOM_NET,
+					 0))
+			return 0;
+		return bpf_skb_change_tail(f->ctx, frame_length(f) - length, 0);
+	}
 	if (l3 == 0 || l3 > sizeof(link))
 		return -1;
 	if (bpf_xdp_load_bytes(f->ctx, 0, link, l3))

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"testing"
+
+	"github.com/maitred-lb/maitred/test/packet"
+)
+
+// TestPageSwap: an exchange ends with the page that it began on, and new ones
+// begin on the new page.
+func TestPageSwap(t *testing.T) {
+	r := newRig(t)
+	pages := [2]testResponse{testPage(20000, 100), testPage(7777, 77)}
+	r.putPage(t, 2, pages[1])
+	for _, current := range []uint32{0, 1, 0} {
+		r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Current: current, Page: [2]uint32{1, 2}})
+		each(t, func(t *testing.T, e exchange) {
+			syn := e.syn(mssOption(1460)...)
+			r.check(t, syn.Bytes(), e.synAck(syn, 3, current, 1440))
+			for g, page := range pages {
+				for _, offset := range []int{5001, len(page.bytes) - 1, len(page.bytes)} {
+					p := e.at(key0, 3, uint32(g), uint32(offset), packet.TCP{Window: 65535})
+					want := page.segmentFor(p, offset, len(page.bytes), 1440)
+					want.id = e.id
+					r.check(t, p.Bytes(), want)
+				}
+			}
+			// The end of the one page is no end of the other.
+			p := e.at(key0, 3, 1, 20001, packet.TCP{Window: 65535})
+			r.check(t, p.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(p, packet.TCP{Seq: p.Ack, Flags: packet.RST})})
+		})
+	}
+}
+
+// TestMissingPage: what the maps lack is never sent.
+func TestMissingPage(t *testing.T) {
+	r := newRig(t)
+	each(t, func(t *testing.T, e exchange) {
+		get := e.at(key0, 3, 0, 0, packet.TCP{Window: 65535, Payload: []byte("GET / HTTP/1.1\r\n\r\n")})
+		syn := e.syn(mssOption(1460)...)
+		for _, current := range []uint32{0, 1} {
+			r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Current: current})
+			for _, p := range []packet.TCP{syn, get} {
+				r.check(t, p.Bytes(), outcome{verdict: SorryVerdictPASS_NO_PAGE, id: e.id})
+			}
+		}
+		for name, slot := range map[string]uint32{"empty slot": 9, "no such slot": 1 << 20} {
+			t.Run(name, func(t *testing.T) {
+				r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{slot, slot}})
+				r.check(t, get.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(get, packet.TCP{Seq: get.Ack, Flags: packet.RST})})
+			})
+		}
+	})
+}
