@@ -319,13 +319,14 @@ func TestSchedulerManyShards(t *testing.T) {
 // transition to be told.
 func TestSchedulerEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, probeOf("web", newFake(0), usual))
+		b := newRig(t)
 		told := false
 		b.atEach = func(Transition) {
 			b.stop()
 			time.Sleep(time.Minute)
 			told = true
 		}
+		b.Set([]Probe{probeOf("web", newFake(0), usual)})
 		b.pass(time.Second)
 		b.end()
 		if !told {
