@@ -26,7 +26,7 @@ func (b builder) pages() []Page {
 	}
 	b.names("pages", names)
 	if builtIn {
-		standard := rawPage{Status: http.StatusBadGateway, ContentType: defaults()["pages[].content_type"].(string)}
+		standard := rawPage{Status: http.StatusBadGateway, ContentType: defaultContentType}
 		pages = append(pages, Page{Name: DefaultPage, Image: b.image("pages", standard)})
 	}
 	return pages

@@ -14,6 +14,8 @@ import (
 // place.
 const DefaultPage = "default"
 
+const defaultContentType = "text/html; charset=utf-8"
+
 // noPage is what an operator writes instead of a page to have none.
 const noPage = "none"
 
@@ -36,7 +38,7 @@ func defaults() map[string]any {
 		"health.defaults.fall":          3,
 		"pools[].servers[].weight":      100,
 		"pages[].status":                http.StatusBadGateway,
-		"pages[].content_type":          "text/html; charset=utf-8",
+		"pages[].content_type":          defaultContentType,
 		"services[].protocol":           string(TCP),
 		"services[].scheduler":          "wlc",
 		"services[].method":             string(NAT),

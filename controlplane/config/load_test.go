@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"os"
@@ -255,4 +256,40 @@ func TestLoadFromDisk(t *testing.T) {
 	if _, err := Load(); err == nil {
 		t.Error("no file at all is no error")
 	}
+}
+
+// Sections and lists whose items are all commented out are as good as absent.
+func TestEmptySections(t *testing.T) {
+	mustParse(t, minimal+"admin:\nhealth:\n  defaults:\nchecks:\npages:\n")
+}
+
+func TestFind(t *testing.T) {
+	cfg := mustParse(t, minimal+"checks: [{name: c, tcp: {port: 1}}]")
+	_, a := cfg.Check("c")
+	_, b := cfg.Pool("app")
+	_, c := cfg.Page("default")
+	_, d := cfg.Service("shop")
+	if !a || !b || !c || !d {
+		t.Error("a check, pool, page or service is not found")
+	}
+	_, a = cfg.Check("x")
+	_, b = cfg.Pool("x")
+	_, c = cfg.Page("x")
+	_, d = cfg.Service("x")
+	if a || b || c || d {
+		t.Error("a check, pool, page or service is found that is not there")
+	}
+}
+
+// A type that fails in its own way is named, too.
+func TestTypeFails(t *testing.T) {
+	l := fake(map[string]string{"m.yaml": minimal + "checks: [{name: x, odd: {}}]"}, nil)
+	l.types = []string{"odd"}
+	l.lookup = func(name string) (checkers.Type, bool) {
+		return checkers.Type{Name: name, New: func(map[string]any) (checkers.Checker, error) {
+			return nil, errors.New("has no library")
+		}}, true
+	}
+	_, err := l.load([]string{"m.yaml"})
+	checkErrors(t, err, []string{"m.yaml:4: checks[0].odd: has no library"})
 }

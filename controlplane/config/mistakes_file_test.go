@@ -85,8 +85,15 @@ func TestMistakesOfKeysAndTypes(t *testing.T) {
 		"misspelt in a map":       {minimal + "health:\n  defaults:\n    intervall: 5s\n", []string{"maitred.yaml:6: health.defaults.intervall: is not a key here (did you mean interval?)"}},
 		"misspelt in an item": {director + service + "pools:\n  - name: app\n    servers:\n      - adress: 10.0.0.1\n", []string{
 			"maitred.yaml:6: pools[0].servers[0].adress: is not a key here (did you mean address?)"}},
-		"capital letter": {minimal + "admin:\n  Socket: /x\n", []string{"maitred.yaml:5: admin.Socket: is not a key here (did you mean socket?)"}},
-		"misspelt type":  {minimal + "checks: [{name: a, htpp: {}}]\n", []string{"maitred.yaml:4: checks[0].htpp: is not a key here (did you mean http?)"}},
+		"capital letter":   {minimal + "admin:\n  Socket: /x\n", []string{"maitred.yaml:5: admin.Socket: is not a key here (did you mean socket?)"}},
+		"type twice":       {minimal + "checks:\n- name: a\n  tcp: {}\n  tcp: {}\n", []string{"maitred.yaml:7: checks[0].tcp: is given twice: first at maitred.yaml:6"}},
+		"wrong key twice":  {minimal + "admin:\n  a: 1\n  a: 2\n", []string{"maitred.yaml:5: admin.a: is not a key here: one of socket"}},
+		"list for number":  {minimal + "health: {defaults: {rise: [1]}}\n", []string{"maitred.yaml:4: health.defaults.rise: is a list, not a single value"}},
+		"list for time":    {minimal + "health: {defaults: {timeout: [1s]}}\n", []string{"maitred.yaml:4: health.defaults.timeout: is a list, not a single value"}},
+		"item for text":    {"director: {interfaces: [eth0, [a]]}\n" + pool + service, []string{"maitred.yaml:1: director.interfaces[1]: is a list, not a single value"}},
+		"text for item":    {minimal + "checks: [web]\n", []string{"maitred.yaml:4: checks[0]: is a single value, not a map of keys"}},
+		"key of two lines": {minimal + "admin: {\"a\\nb\": 1}\n", []string{"maitred.yaml:4: admin.a\uFFFDb: is not a key here: one of socket"}},
+		"misspelt type":    {minimal + "checks: [{name: a, htpp: {}}]\n", []string{"maitred.yaml:4: checks[0].htpp: is not a key here (did you mean http?)"}},
 		"capital option": {minimal + "checks: [{name: a, http: {Path: /}}]\n", []string{
 			"maitred.yaml:4: checks[0].http.Path: is not an option: options are written in small letters, digits and _"}},
 		"map for text":     {minimal + "admin: {socket: {a: b}}\n", []string{"maitred.yaml:4: admin.socket: is a map of keys, not a single value"}},

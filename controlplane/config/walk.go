@@ -112,10 +112,10 @@ func (w *walker) value(n *yaml.Node, t reflect.Type, at spot, have any) (any, bo
 		n = nil
 	case n.Kind != yaml.MappingNode && t == reflect.TypeFor[rawSorry]():
 		w.add(at.path, "is %s, not a map of keys: write {page: ...}, or none", describe(n))
-		n = nil
+		w.vague[at.path], n = true, nil
 	case n.Kind != yaml.MappingNode:
 		w.add(at.path, "is %s, not a map of keys", describe(n))
-		n = nil
+		w.vague[at.path], n = true, nil
 	}
 	return w.mapping(n, t, at, into), true
 }
