@@ -44,18 +44,47 @@ http {
 }
 `
 
+// nginxTest runs one check of nginx.
+type nginxTest struct {
+	name    string
+	kind    string // of check; with "to", and the port that it is pointed at
+	options m
+	class   Class
+	message string // after the address
+}
+
+func (test nginxTest) run(t *testing.T, plain, secure netip.AddrPort) {
+	kind, port, crossed := strings.Cut(test.kind, " to ")
+	if !crossed {
+		port = kind
+	}
+	target := plain
+	if port == "https" {
+		target = secure
+	}
+	row, _ := Lookup(kind)
+	checker, err := row.New(test.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeout := 10 * time.Second
+	if test.class == ClassTimeout {
+		timeout = 500 * time.Millisecond
+	}
+	begin := map[string]string{"tcp": "connect ", "http": "GET http://", "https": "GET https://"}[kind]
+	if test.options["method"] != nil {
+		begin = "HEAD http://"
+	}
+	want := begin + target.String() + strings.ReplaceAll(test.message, "PLAINPORT", fmt.Sprint(plain.Port()))
+	wantResult(t, checkFor(t, timeout, checker, target), test.class, want)
+}
+
 func TestNginx(t *testing.T) {
 	binary := findNginx(t)
 	id := newIdentity(t, time.Now().Add(time.Hour), "shop.example", "127.0.0.1")
 	plain, secure := startNginx(t, binary, id)
 	ca := id.certFile
-	tests := []struct {
-		name    string
-		kind    string
-		options m
-		class   Class
-		message string // after the address
-	}{
+	for _, test := range []nginxTest{
 		{"connect", "tcp", nil, ClassNone, ": connected"},
 		{"healthy", "http", m{"path": "/healthz"}, ClassNone, "/healthz: status 200"},
 		{"healthy by HEAD", "http", m{"path": "/healthz", "method": "HEAD"}, ClassNone, "/healthz: status 200"},
@@ -77,33 +106,8 @@ func TestNginx(t *testing.T) {
 		{"HTTPS 500", "https", m{"path": "/broken", "ca_file": ca}, ClassStatus, "/broken: status 500, wanted 200-299"},
 		{"HTTPS stalled", "https", m{"path": "/stalled", "ca_file": ca}, ClassTimeout, "/stalled: connected, but no answer within LIMIT"},
 		{"HTTPS on the port of HTTP", "https to http", nil, ClassTLS, "/: the server does not speak TLS on this port"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			kind, other, crossed := strings.Cut(test.kind, " to ")
-			if !crossed {
-				other = kind
-			}
-			target := plain
-			if other == "https" {
-				target = secure
-			}
-			row, _ := Lookup(kind)
-			checker, err := row.New(test.options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			timeout := 10 * time.Second
-			if test.class == ClassTimeout {
-				timeout = 500 * time.Millisecond
-			}
-			begin := map[string]string{"tcp": "connect ", "http": "GET http://", "https": "GET https://"}[kind]
-			if test.options["method"] != nil {
-				begin = "HEAD http://"
-			}
-			want := begin + target.String() + strings.ReplaceAll(test.message, "PLAINPORT", fmt.Sprint(plain.Port()))
-			wantResult(t, checkFor(t, timeout, checker, target), test.class, want)
-		})
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, plain, secure) })
 	}
 }
 

@@ -33,17 +33,27 @@ func TestRegistry(t *testing.T) {
 
 type m = map[string]any
 
-// TestOptionMistakes gives options and wants every mistake of them, in order.
-func TestOptionMistakes(t *testing.T) {
-	notPEM := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(notPEM, []byte("no certificate"), 0o600); err != nil {
-		t.Fatal(err)
+// mistakeTest gives options and wants every mistake of them, in order.
+type mistakeTest struct {
+	name, kind string
+	options    m
+	want       []string
+}
+
+func (test mistakeTest) run(t *testing.T) {
+	row, _ := Lookup(test.kind)
+	checker, err := row.New(test.options)
+	if checker != nil {
+		t.Error("a checker came back with the mistakes")
 	}
-	tests := []struct {
-		name, kind string
-		options    m
-		want       []string
-	}{
+	if got := strings.Split(errorText(err), "\n"); !slices.Equal(got, test.want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+	}
+}
+
+// TestOptionMistakes gives options of the wrong name or type.
+func TestOptionMistakes(t *testing.T) {
+	for _, test := range []mistakeTest{
 		{"tcp takes none", "tcp", m{"path": "/"}, []string{"path: is not an option here: there is none but port"}},
 		{"misspelt", "http", m{"pth": "/"}, []string{"pth: is not an option here: the options are expect, headers, host, method, path"}},
 		{"of https only", "http", m{"sni": "a.example"}, []string{"sni: is not an option here: the options are expect, headers, host, method, path"}},
@@ -54,6 +64,27 @@ func TestOptionMistakes(t *testing.T) {
 		{"text for flag", "https", m{"verify": "yes"}, []string{`verify: "yes" is neither true nor false`}},
 		{"text for map", "http", m{"expect": "200"}, []string{"expect: 200 is not a map: write it as {key: value}"}},
 		{"text for list", "http", m{"headers": "a"}, []string{"headers: a is not a list: write it as [...]"}},
+		{"all at once", "https", m{"method": "PUT", "path": "x", "verify": 1, "zzz": 1, "aaa": 1, "expect": m{"status": []any{"x"}, "y": 2}}, []string{
+			`method: "PUT" is not a method for checks: use GET or HEAD`,
+			`path: "x" does not begin with a slash: write it as /healthz`,
+			"verify: 1 is neither true nor false",
+			"aaa: is not an option here: the options are ca_file, expect, headers, host, method, path, sni, verify",
+			"zzz: is not an option here: the options are ca_file, expect, headers, host, method, path, sni, verify",
+			`expect.status[0]: "x" is not a status: write it as "200" or "200-299"`,
+			"expect.y: is not an option here: the options are body, status",
+		}},
+	} {
+		t.Run(test.name, test.run)
+	}
+}
+
+// TestHTTPOptionMistakes gives values that are wrong for HTTP and TLS.
+func TestHTTPOptionMistakes(t *testing.T) {
+	notPEM := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(notPEM, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []mistakeTest{
 		{"relative path", "http", m{"path": "healthz"}, []string{`path: "healthz" does not begin with a slash: write it as /healthz`}},
 		{"space in path", "http", m{"path": "/a b"}, []string{`path: "/a b" holds a space or a #: write them as %20 and %23`}},
 		{"bad escape in path", "http", m{"path": "/%zz"}, []string{`path: "/%zz" is not a path of a URL: parse "http://target/%zz": invalid URL escape "%zz"`}},
@@ -79,27 +110,8 @@ func TestOptionMistakes(t *testing.T) {
 		{"no such file", "https", m{"ca_file": "/no/such.pem"}, []string{"ca_file: open /no/such.pem: no such file or directory"}},
 		{"not PEM", "https", m{"ca_file": notPEM}, []string{"ca_file: " + notPEM + " holds no certificate in PEM form"}},
 		{"file without use", "https", m{"ca_file": notPEM, "verify": false}, []string{"ca_file: has no effect with verify: false: remove one of the two"}},
-		{"all at once", "https", m{"method": "PUT", "path": "x", "verify": 1, "zzz": 1, "aaa": 1, "expect": m{"status": []any{"x"}, "y": 2}}, []string{
-			`method: "PUT" is not a method for checks: use GET or HEAD`,
-			`path: "x" does not begin with a slash: write it as /healthz`,
-			"verify: 1 is neither true nor false",
-			"aaa: is not an option here: the options are ca_file, expect, headers, host, method, path, sni, verify",
-			"zzz: is not an option here: the options are ca_file, expect, headers, host, method, path, sni, verify",
-			`expect.status[0]: "x" is not a status: write it as "200" or "200-299"`,
-			"expect.y: is not an option here: the options are body, status",
-		}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			row, _ := Lookup(test.kind)
-			checker, err := row.New(test.options)
-			if checker != nil {
-				t.Error("a checker came back with the mistakes")
-			}
-			if got := strings.Split(errorText(err), "\n"); !slices.Equal(got, test.want) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
-			}
-		})
+	} {
+		t.Run(test.name, test.run)
 	}
 }
 
