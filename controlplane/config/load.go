@@ -102,7 +102,10 @@ func (l loader) file(r *report, path string, values map[string]any) bool {
 // included finds the files that the key include names, each once, in the order
 // of the patterns and of the alphabet within one.
 func (l loader) included(r *report, paths []string, patterns []any) []string {
-	var found []string
+	var found, named []string
+	for _, path := range paths {
+		named = append(named, filepath.Clean(path)) // as matches are
+	}
 	for i, pattern := range patterns {
 		path := at("include", i)
 		pattern, _ := pattern.(string)
@@ -119,7 +122,7 @@ func (l loader) included(r *report, paths []string, patterns []any) []string {
 		}
 		for _, match := range matches {
 			hidden := strings.HasPrefix(filepath.Base(match), ".") && !strings.HasPrefix(filepath.Base(pattern), ".")
-			if !hidden && !slices.Contains(paths, match) && !slices.Contains(found, match) {
+			if !hidden && !slices.Contains(named, match) && !slices.Contains(found, match) {
 				found = append(found, match)
 			}
 		}

@@ -281,6 +281,15 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A pattern may match the file that has it, however that was named.
+func TestIncludeSkipsItself(t *testing.T) {
+	text := "include: ['*.yaml']\n" + minimal
+	l := fake(map[string]string{"maitred.yaml": text, "./maitred.yaml": text}, nil)
+	if _, err := l.load([]string{"./maitred.yaml"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A type that fails in its own way is named, too.
 func TestTypeFails(t *testing.T) {
 	l := fake(map[string]string{"m.yaml": minimal + "checks: [{name: x, odd: {}}]"}, nil)
