@@ -103,7 +103,7 @@ func (has addressRows) add(a Address, needs []Group) Effect {
 	return Effect{
 		Rank: RankAddress, Group: addressGroup(a.Addr), Needs: needs, What: "add address " + describe(a),
 		Do: func() error {
-			if err := has.target.ledger.note(kindAddress, a.String(), ""); err != nil {
+			if err := has.target.ledger.note(kindAddress, "", a.String()); err != nil {
 				return err
 			}
 			return has.target.kernel.AddAddress(a)

@@ -64,22 +64,31 @@ func (l *Ledger) all(k kind) map[string]string {
 	return entries
 }
 
-// note enters a name, if it is not there, before it becomes true in the kernel.
-func (l *Ledger) note(k kind, name, value string) error {
+// note enters the names that are not there, with one value for all, before they
+// become true in the kernel.
+func (l *Ledger) note(k kind, value string, names ...string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, known := l.entries[k][name]; known {
-		return nil
-	}
 	if l.entries[k] == nil {
 		l.entries[k] = map[string]string{}
 	}
-	l.entries[k][name] = value
-	if err := l.save(); err != nil {
-		delete(l.entries[k], name)
-		return err
+	var added []string
+	for _, name := range names {
+		if _, known := l.entries[k][name]; !known {
+			l.entries[k][name] = value
+			added = append(added, name)
+		}
 	}
-	return nil
+	if len(added) == 0 {
+		return nil
+	}
+	err := l.save()
+	if err != nil {
+		for _, name := range added {
+			delete(l.entries[k], name)
+		}
+	}
+	return err
 }
 
 // forget strikes a name out after it is gone from the kernel.

@@ -74,7 +74,7 @@ func (has settingRows) set(name, former, value string) Effect {
 	return Effect{
 		Rank: RankSetting, Group: Group("setting " + name), What: "set " + name + " to " + value,
 		Do: func() error {
-			if err := has.target.ledger.note(kindSetting, name, former); err != nil {
+			if err := has.target.ledger.note(kindSetting, former, name); err != nil {
 				return err
 			}
 			return has.target.knobs.Set(name, value)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
@@ -78,27 +79,24 @@ func (has virtualRows) owns(v config.Virtual) bool {
 // Plan implements Snapshot.
 func (has virtualRows) Plan(w Want) []Effect {
 	var effects []Effect
+	mine := names(w.Virtuals)
 	for v, f := range w.Virtuals {
 		was, there := has.table[v]
 		if !there || was.Scheduler != f.Scheduler || was.Altered {
-			effects = append(effects, has.put(v, f.Scheduler))
+			effects = append(effects, has.put(v, f.Scheduler, mine))
 		} else if !has.owns(v) {
-			effects = append(effects, has.adopt(v))
+			effects = append(effects, has.adopt(v, mine))
 		}
 		effects = append(effects, has.planDestinations(v, was, f)...)
 	}
 	named := map[string]bool{}
+	for _, name := range slices.Concat(mine, names(has.table), names(w.Leave)) {
+		named[name] = true
+	}
 	for v, was := range has.table {
-		named[virtualName(v)] = true
 		if _, wanted := w.Virtuals[v]; !wanted && has.owns(v) && !w.Leave[v] {
 			effects = append(effects, has.withdraw(v, was)...)
 		}
-	}
-	for v := range w.Virtuals {
-		named[virtualName(v)] = true
-	}
-	for v := range w.Leave {
-		named[virtualName(v)] = true
 	}
 	for name := range has.owned {
 		if !named[name] {
@@ -106,6 +104,14 @@ func (has virtualRows) Plan(w Want) []Effect {
 		}
 	}
 	return effects
+}
+
+func names[V any](of map[config.Virtual]V) []string {
+	out := make([]string, 0, len(of))
+	for v := range of {
+		out = append(out, virtualName(v))
+	}
+	return out
 }
 
 // planDestinations compares the destinations of a service that is wanted.
@@ -143,12 +149,14 @@ func (has virtualRows) withdraw(v config.Virtual, was Forward) []Effect {
 	return effects
 }
 
-func (has virtualRows) put(v config.Virtual, scheduler string) Effect {
+// put makes a service. The first one that is put enters all of mine in the
+// ledger, in one stroke.
+func (has virtualRows) put(v config.Virtual, scheduler string, mine []string) Effect {
 	return Effect{
 		Rank: RankVirtual, Group: virtualGroup(v),
 		What: fmt.Sprintf("put service %s, scheduler %s", virtualName(v), scheduler),
 		Do: func() error {
-			if err := has.target.ledger.note(kindVirtual, virtualName(v), ""); err != nil {
+			if err := has.target.ledger.note(kindVirtual, "", mine...); err != nil {
 				return err
 			}
 			return has.target.services.PutVirtual(v, scheduler)
@@ -156,10 +164,10 @@ func (has virtualRows) put(v config.Virtual, scheduler string) Effect {
 	}
 }
 
-func (has virtualRows) adopt(v config.Virtual) Effect {
+func (has virtualRows) adopt(v config.Virtual, mine []string) Effect {
 	return Effect{
 		Rank: RankVirtual, Group: virtualGroup(v), What: "adopt service " + virtualName(v), Tidy: true,
-		Do: func() error { return has.target.ledger.note(kindVirtual, virtualName(v), "") },
+		Do: func() error { return has.target.ledger.note(kindVirtual, "", mine...) },
 	}
 }
 
