@@ -39,12 +39,21 @@ func prologue(ctx context.Context, s *stage, n *narrator) error {
 	if err := s.startDaemon(ctx); err != nil {
 		return err
 	}
-	service, err := s.waitServers(ctx, 2)
+	seen := map[string]bool{}
+	if err := until(ctx, patience, "the client reaches both servers", func() bool {
+		seen[s.visitor.visit(ctx).server] = true
+		return seen["a"] && seen["b"]
+	}); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	service, err := s.waitMode(ctx, "serve", patience)
 	if err != nil {
 		return err
 	}
-	n.fact(service.Mode == "serve", "the daemon serves %.1f s after its start: %s", time.Since(began).Seconds(), service.Reason)
-	n.say("  the detection budget that maitred status prints: %s", seconds(service.Budget))
+	n.fact(service.Live == 2, "%.1f s after its start the daemon serves, %s, and the client has reached both",
+		took.Seconds(), service.Reason)
+	n.say("         the detection budget that maitred status prints: %s", seconds(service.Budget))
 	return nil
 }
 
@@ -108,7 +117,7 @@ func (s *stage) showPage(ctx context.Context, n *narrator) error {
 	if err != nil {
 		return fmt.Errorf("fetch the page: %w", err)
 	}
-	n.say("  what the kernel answers:")
+	n.say("         what the kernel answers:")
 	head, _, _ := bytes.Cut(got, []byte("\r\n\r\n"))
 	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
 		n.say("    %s", line)
@@ -125,7 +134,7 @@ func (s *stage) showRate(ctx context.Context, n *narrator) error {
 		return errors.New("the daemon does not tell its counters")
 	}
 	segments := after.Verdicts["answer_last"].Packets - before.Verdicts["answer_last"].Packets
-	n.fact(good > 0 && bad == 0, "%d visitors at once: %.0f pages a second, %d failures (the visitors are the limit, not the kernel)",
+	n.fact(good > 0 && bad == 0, "%d visitors at once: %.0f pages a second, %d failures",
 		rushers, float64(good)/rushPeriod.Seconds(), bad)
 	n.fact(segments >= uint64(good), "the kernel counted %d last segments for these %d pages", segments, good)
 	return nil
@@ -155,9 +164,9 @@ func actBack(ctx context.Context, s *stage, n *narrator) error {
 	}
 	all := stop()
 	t := tallyOf(all)
-	n.fact(true, "traffic is back %.2f s after the start of server a", first.at.Sub(began).Seconds())
+	n.say("         the first 200 came %.2f s after the start of server a", first.at.Sub(began).Seconds())
 	n.fact(t.failed == 0 && t.byStatus[200]+t.byStatus[502] == len(all),
-		"of %d visits %d got a whole 502 and then %d a whole 200; %d resets, %d failures%s",
+		"of %d visits %d got a whole 502 and %d a whole 200; %d resets, %d failures in all%s",
 		len(all), t.byStatus[502], t.byStatus[200], t.resets, t.failed, t.trouble())
 	return nil
 }

@@ -122,16 +122,6 @@ func (s *stage) waitMode(ctx context.Context, mode string, limit time.Duration) 
 	return service, err
 }
 
-// waitServers waits until so many servers are up and the service serves.
-func (s *stage) waitServers(ctx context.Context, live int) (service api.Service, err error) {
-	err = until(ctx, patience, "the service has all its servers", func() bool {
-		var ok bool
-		service, ok = s.service(ctx)
-		return ok && service.Live == live && service.Mode == "serve"
-	})
-	return service, err
-}
-
 // lastWords is the end of the daemon's log.
 func (s *stage) lastWords() string {
 	text, err := os.ReadFile(s.logFile())
