@@ -156,10 +156,12 @@ func (r *rig) start(t *testing.T) {
 	}
 	r.engine = reconcile.New(reconcile.Options{
 		Targets: r.kernel.Targets(ledger), Resync: 30 * time.Second,
-		Logger:   slog.New(slog.NewTextHandler(&r.log, nil)),
+		Logger:   r.logger(),
 		OnRepair: func(d reconcile.Drift) { r.repairs = append(r.repairs, d.Target+": "+d.What) },
 	})
 }
+
+func (r *rig) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&r.log, nil)) }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
