@@ -103,7 +103,10 @@ func repin(p *ebpf.Program, path string) error {
 }
 
 func explain(dir string, err error) error {
+	var verifier *ebpf.VerifierError
 	switch {
+	case errors.As(err, &verifier):
+		return fmt.Errorf("load the sorry engine: this kernel refuses the program, which is a bug of maitred: %w", err)
 	case errors.Is(err, ebpf.ErrMapIncompatible):
 		return fmt.Errorf("maps under %s are of another version of maitred: stop it, remove that folder and start again: %w", dir, err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):

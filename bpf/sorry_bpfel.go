@@ -47,6 +47,13 @@ type SorryPage struct {
 	Bytes  [67584]uint8
 }
 
+type SorryPageEntry struct {
+	_      structs.HostLayout
+	Digest uint64
+	Length uint32
+	Head   uint32
+}
+
 type SorryResetBudget struct {
 	_      structs.HostLayout
 	Window uint64
@@ -124,6 +131,7 @@ const (
 const (
 	SorryMapCounters    = "counters"
 	SorryMapInterfaces  = "interfaces"
+	SorryMapPageIndex   = "page_index"
 	SorryMapPages       = "pages"
 	SorryMapResets      = "resets"
 	SorryMapServices    = "services"
@@ -184,6 +192,7 @@ type SorryProgramSpecs struct {
 type SorryMapSpecs struct {
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Interfaces *ebpf.MapSpec `ebpf:"interfaces"`
+	PageIndex  *ebpf.MapSpec `ebpf:"page_index"`
 	Pages      *ebpf.MapSpec `ebpf:"pages"`
 	Resets     *ebpf.MapSpec `ebpf:"resets"`
 	Services   *ebpf.MapSpec `ebpf:"services"`
@@ -218,6 +227,7 @@ func (o *SorryObjects) Close() error {
 type SorryMaps struct {
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Interfaces *ebpf.Map `ebpf:"interfaces"`
+	PageIndex  *ebpf.Map `ebpf:"page_index"`
 	Pages      *ebpf.Map `ebpf:"pages"`
 	Resets     *ebpf.Map `ebpf:"resets"`
 	Services   *ebpf.Map `ebpf:"services"`
@@ -228,6 +238,7 @@ func (m *SorryMaps) Close() error {
 	return _SorryClose(
 		m.Counters,
 		m.Interfaces,
+		m.PageIndex,
 		m.Pages,
 		m.Resets,
 		m.Services,

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/maitred-lb/maitred/bpf"
@@ -242,8 +243,13 @@ func keys(t *testing.T, m *Maps) (s bpf.SorrySetting) {
 
 func readPage(t *testing.T, m *Maps, slot uint32) *bpf.SorryPage {
 	t.Helper()
-	content, err := m.readPage(slot)
-	if err != nil {
+	var inner *ebpf.Map
+	if err := m.engine.Pages.Lookup(slot, &inner); err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close() //nolint:errcheck // only read
+	content := &bpf.SorryPage{}
+	if err := inner.Lookup(uint32(0), content); err != nil {
 		t.Fatal(err)
 	}
 	return content

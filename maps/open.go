@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/maitred-lb/maitred/bpf"
 )
 
@@ -103,32 +101,15 @@ func (m *Maps) adoptKeys() error {
 // adoptPages finds out which page is in which slot.
 func (m *Maps) adoptPages() error {
 	var slot uint32
-	var id ebpf.MapID
-	entries := m.engine.Pages.Iterate()
-	for entries.Next(&slot, &id) {
-		content, err := m.readPage(slot)
-		if err != nil {
-			return err
-		}
-		m.slots[PageID(content.Digest)] = slot
+	var entry bpf.SorryPageEntry
+	entries := m.engine.PageIndex.Iterate()
+	for entries.Next(&slot, &entry) {
+		m.slots[PageID(entry.Digest)] = slot
 	}
 	if err := entries.Err(); err != nil {
 		return fmt.Errorf("list the pages: %w", err)
 	}
 	return m.doomFormer()
-}
-
-func (m *Maps) readPage(slot uint32) (*bpf.SorryPage, error) {
-	var inner *ebpf.Map
-	if err := m.engine.Pages.Lookup(slot, &inner); err != nil {
-		return nil, fmt.Errorf("open page slot %d: %w", slot, err)
-	}
-	content := &bpf.SorryPage{}
-	err := inner.Lookup(uint32(0), content)
-	if err := errors.Join(err, inner.Close()); err != nil {
-		return nil, fmt.Errorf("read page slot %d: %w", slot, err)
-	}
-	return content, nil
 }
 
 // doomFormer marks the pages that no row begins new exchanges with: the

@@ -65,6 +65,11 @@ func (m *Maps) PutPage(p Page) error {
 	if err := m.engine.Pages.Put(slot, inner); err != nil {
 		return fmt.Errorf("put page %x in slot %d: %w", p.ID, slot, err)
 	}
+	// Last, so that a page is never said to be where none is.
+	entry := bpf.SorryPageEntry{Digest: content.Digest, Length: content.Length, Head: content.Head}
+	if err := m.engine.PageIndex.Put(slot, entry); err != nil {
+		return fmt.Errorf("note page %x in slot %d: %w", p.ID, slot, err)
+	}
 	m.slots[p.ID] = slot
 	return nil
 }
@@ -104,6 +109,9 @@ func (m *Maps) bury(rows map[bpf.SorryServiceKey]bpf.SorryService) error {
 		slot := m.slots[id]
 		if used[slot] {
 			continue
+		}
+		if err := m.engine.PageIndex.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("forget page %x in slot %d: %w", id, slot, err)
 		}
 		if err := m.engine.Pages.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("free page slot %d: %w", slot, err)

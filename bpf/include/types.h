@@ -61,6 +61,13 @@ struct page {
 	__u8 bytes[PAGE_ROOM];
 };
 
+/* What user space finds again which page is where by, after a restart. */
+struct page_entry {
+	__u64 digest;
+	__u32 length;
+	__u32 head;
+};
+
 /* The secret of the cookies. Two are valid at a time, so that it can change. */
 struct cookie_key {
 	__u64 k0;
@@ -95,6 +102,7 @@ struct reset_budget {
 ASSERT_SIZE(service_key, 20);
 ASSERT_SIZE(service, 24);
 ASSERT_SIZE(page, 16 + 4 * SUMS_MAX + PAGE_ROOM);
+ASSERT_SIZE(page_entry, 16);
 ASSERT_SIZE(setting, 40);
 ASSERT_SIZE(counter, 16);
 ASSERT_SIZE(reset_budget, 16);
