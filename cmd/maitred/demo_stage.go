@@ -28,36 +28,6 @@ type stage struct {
 	visitor *visitor
 }
 
-// demoConfig is the configuration of the demo's director.
-const demoConfig = `director:
-  name: demo
-  interfaces: [eth0]
-  pin_path: %[1]s
-  on_stop: withdraw
-health:
-  defaults: {interval: 1s, fast_interval: 200ms, timeout: 1s, rise: 2, fall: 2}
-checks:
-  - {name: web, http: {path: /healthz}}
-pools:
-  - name: app
-    servers:
-      - {name: a, address: %[2]s}
-      - {name: b, address: %[3]s}
-    checks: [web]
-pages:
-  - {name: closed, status: 502, retry_after: 1m}
-services:
-  - name: shop
-    addresses: [%[4]s]
-    ports: [80]
-    scheduler: rr
-    method: nat
-    pool: app
-    sorry: {page: closed, linger: 2s}
-admin:
-  socket: %[5]s
-`
-
 // newStage builds the network and writes the configuration; nothing runs yet.
 func newStage(ctx context.Context) (s *stage, err error) {
 	s = &stage{servers: map[string]*process{}, pins: fmt.Sprintf("/sys/fs/bpf/maitred-demo-%d", os.Getpid())}
@@ -75,7 +45,7 @@ func newStage(ctx context.Context) (s *stage, err error) {
 	if s.lab, err = netlab.NewDirector(netlab.Options{Servers: 2, Method: netlab.NAT}); err != nil {
 		return s, err
 	}
-	text := fmt.Sprintf(demoConfig, s.pins, s.lab.Servers[0].IPv4, s.lab.Servers[1].IPv4, s.lab.VIP4, s.socket())
+	text := demoYAML(s.pins, s.lab.Servers[0].IPv4.String(), s.lab.Servers[1].IPv4.String(), s.lab.VIP4.String(), s.socket())
 	if err := os.WriteFile(s.config(), []byte(text), 0o600); err != nil {
 		return s, err
 	}
@@ -146,6 +116,38 @@ func (s *stage) close() error {
 	}
 	errs = append(errs, os.RemoveAll(s.pins), os.RemoveAll(s.dir))
 	return errors.Join(errs...)
+}
+
+// demoYAML is the configuration of the demo's director.
+func demoYAML(pins, serverA, serverB, vip, socket string) string {
+	return fmt.Sprintf(`director:
+  name: demo
+  interfaces: [eth0]
+  pin_path: %[1]s
+  on_stop: withdraw
+health:
+  defaults: {interval: 1s, fast_interval: 200ms, timeout: 1s, rise: 2, fall: 2}
+checks:
+  - {name: web, http: {path: /healthz}}
+pools:
+  - name: app
+    servers:
+      - {name: a, address: %[2]s}
+      - {name: b, address: %[3]s}
+    checks: [web]
+pages:
+  - {name: closed, status: 502, retry_after: 1m}
+services:
+  - name: shop
+    addresses: [%[4]s]
+    ports: [80]
+    scheduler: rr
+    method: nat
+    pool: app
+    sorry: {page: closed, linger: 2s}
+admin:
+  socket: %[5]s
+`, pins, serverA, serverB, vip, socket)
 }
 
 // process is a child that is waited for.

@@ -73,7 +73,7 @@ func (v *visitor) raw(ctx context.Context) ([]byte, error) {
 	if err := c.SetDeadline(time.Now().Add(visitTimeout)); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", v.address); err != nil {
+	if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", v.address); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(c)

@@ -151,8 +151,6 @@ func (a *app) ago(then time.Time) string {
 func seconds(s float64) string {
 	d := time.Duration(s * float64(time.Second))
 	switch {
-	case d >= 10*time.Second:
-		d = d.Round(100 * time.Millisecond)
 	case d >= time.Second:
 		d = d.Round(10 * time.Millisecond)
 	case d >= time.Millisecond:

@@ -51,7 +51,7 @@ func summary(cfg *config.Config) string {
 	}
 	return strings.Join([]string{
 		count(len(cfg.Services), "service"), count(len(cfg.Pools), "pool"), count(servers, "server"),
-		count(len(cfg.Checks), "check"), count(len(cfg.Pages), "page"),
+		count(len(cfg.Checks), "check"), "pages " + pageNames(cfg),
 	}, ", ")
 }
 

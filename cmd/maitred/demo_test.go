@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestNarratorCountsWhatDoesNotHold(t *testing.T) {
+	var out bytes.Buffer
+	n := &narrator{out: &out}
+	n.fact(true, "%d of %d", 2, 2)
+	n.fact(false, "1 of 2")
+	if n.facts != 2 || n.wrong != 1 {
+		t.Errorf("%d facts, %d wrong", n.facts, n.wrong)
+	}
+	if want := "  [ok]   2 of 2\n  [FAIL] 1 of 2\n"; out.String() != want {
+		t.Errorf("told %q, want %q", out.String(), want)
+	}
+}
+
+func TestTally(t *testing.T) {
+	got := tallyOf([]visit{
+		{status: 200, server: "a"}, {status: 200, server: "b"}, {status: 502},
+		{err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, {err: context.DeadlineExceeded},
+	})
+	want := tally{
+		byStatus: map[int]int{200: 2, 502: 1}, byServer: map[string]int{"a": 1, "b": 1},
+		resets: 1, failed: 2, lastErr: context.DeadlineExceeded,
+	}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })); d != "" {
+		t.Error(d)
+	}
+}
+
+// visitorOf makes a visitor of a server that answers as h does.
+func visitorOf(t *testing.T, h http.HandlerFunc) *visitor {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return newVisitor(new(net.Dialer).DialContext, s.Listener.Addr().String())
+}
+
+func TestVisit(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		handler http.HandlerFunc
+		status  int
+		server  string
+	}{
+		{"a server", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(serverHeader, "a") }, 200, "a"},
+		{"a sorry page", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, 502, ""},
+		{"an answer that is cut short", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("short"))
+		}, 0, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := visitorOf(t, tc.handler).visit(t.Context())
+			if got.status != tc.status || got.server != tc.server || (got.err != nil) != (tc.status == 0) || got.at.IsZero() {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestRushAndKeepVisiting(t *testing.T) {
+	v := visitorOf(t, func(http.ResponseWriter, *http.Request) {})
+	if good, bad := v.rush(t.Context(), 2, 100*time.Millisecond, 200); good == 0 || bad != 0 {
+		t.Errorf("%d good, %d bad", good, bad)
+	}
+	if good, bad := v.rush(t.Context(), 2, 100*time.Millisecond, 502); good != 0 || bad == 0 {
+		t.Errorf("other status: %d good, %d bad", good, bad)
+	}
+	third := make(chan struct{})
+	n := 0
+	stop := v.keepVisiting(t.Context(), time.Millisecond, func(visit) {
+		if n++; n == 3 {
+			close(third)
+		}
+	})
+	<-third
+	if all := stop(); len(all) < 3 || tallyOf(all).failed != 0 {
+		t.Errorf("%d visits, %+v", len(all), tallyOf(all))
+	}
+}
+
+func TestDemoServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan outcome, 1)
+	go func() { done <- runContext(ctx, env{}, "demo-server", "--name", "a", "--listen", address) }()
+	v := newVisitor(new(net.Dialer).DialContext, address)
+	if err := until(t.Context(), 10*time.Second, "it answers with its name", func() bool {
+		return v.visit(t.Context()).server == "a"
+	}); err != nil {
+		t.Error(err)
+	}
+	text, err := v.raw(t.Context())
+	if err != nil || !strings.Contains(string(text), "I am real server a.") {
+		t.Errorf("%q, %v", text, err)
+	}
+	cancel()
+	if got := <-done; got.code != exitDone {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestUntilSaysWhatDidNotCome(t *testing.T) {
+	err := until(t.Context(), 30*time.Millisecond, "the moon is blue", func() bool { return false })
+	if err == nil || !strings.Contains(err.Error(), "the moon is blue") {
+		t.Errorf("error %v", err)
+	}
+}

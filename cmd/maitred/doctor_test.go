@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// healthy is a machine on which nothing is to be found.
+func healthy() host {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s + "\n")} }
+	return host{
+		root: fstest.MapFS{
+			"sys/kernel/btf/vmlinux":                    file("BTF"),
+			"sys/fs/bpf/ours":                           file(""),
+			"proc/sys/net/core/bpf_jit_enable":          file("1"),
+			"proc/sys/net/ipv4/ip_forward":              file("1"),
+			"proc/sys/net/ipv6/conf/all/forwarding":     file("1"),
+			"proc/sys/net/ipv4/conf/default/forwarding": file("0"),
+		},
+		caps: func() (uint64, error) {
+			return 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_RAW, nil
+		},
+		release: func() (string, error) { return "6.12.30-amd64", nil },
+		isBPF:   func(path string) bool { return path == "/sys/fs/bpf" },
+		ipvs:    func() error { return nil },
+		link: func(string) (linkFacts, error) {
+			return linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes}, nil
+		},
+	}
+}
+
+func director() *config.Config {
+	return &config.Config{
+		Director: config.Director{
+			Interfaces: []string{"eth0"}, Attach: config.AttachAuto, Forwarding: config.ForwardingAuto, PinPath: "/sys/fs/bpf/maitred",
+		},
+		Services: []config.Service{{Method: config.NAT, Addresses: []netip.Addr{
+			netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10"),
+		}}},
+	}
+}
+
+func TestDoctorFindsNothingOnAHealthyMachine(t *testing.T) {
+	for _, f := range examine(healthy(), director()) {
+		if f.Level != levelOK || f.Remedy != "" {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+var errNone = errors.New("no such file or directory")
+
+func TestDoctorFinds(t *testing.T) {
+	link := func(l linkFacts) func(*host, *config.Config) {
+		return func(h *host, _ *config.Config) { h.link = func(string) (linkFacts, error) { return l, nil } }
+	}
+	for _, tc := range []struct {
+		name   string
+		spoil  func(*host, *config.Config)
+		check  string
+		level  level
+		remedy string
+	}{
+		{"no rights", func(h *host, _ *config.Config) { h.caps = func() (uint64, error) { return 0, nil } }, "capabilities", levelFail, "root"},
+		{"an old kernel", func(h *host, _ *config.Config) { h.release = func() (string, error) { return "5.15.0", nil } }, "kernel", levelFail, "6.1"},
+		{"a kernel of no version", func(h *host, _ *config.Config) { h.release = func() (string, error) { return "mine", nil } }, "kernel", levelWarn, "6.1"},
+		{"no BTF", func(h *host, _ *config.Config) { delete(h.root.(fstest.MapFS), "sys/kernel/btf/vmlinux") }, "BTF", levelWarn, "CONFIG_DEBUG_INFO_BTF"},
+		{"JIT off", func(h *host, _ *config.Config) {
+			h.root.(fstest.MapFS)["proc/sys/net/core/bpf_jit_enable"].Data = []byte("0\n")
+		}, "BPF JIT", levelWarn, "bpf_jit_enable=1"},
+		{"no JIT", func(h *host, _ *config.Config) { delete(h.root.(fstest.MapFS), "proc/sys/net/core/bpf_jit_enable") }, "BPF JIT", levelWarn, "CONFIG_BPF_JIT"},
+		{"bpffs not mounted", func(h *host, _ *config.Config) { h.isBPF = func(string) bool { return false } }, "bpffs", levelWarn, "mount -t bpf"},
+		{"no IPVS", func(h *host, _ *config.Config) { h.ipvs = func() error { return errNone } }, "IPVS", levelWarn, "CONFIG_IP_VS"},
+		{"no IPVS, but asked for", func(h *host, c *config.Config) {
+			h.ipvs = func() error { return errNone }
+			c.Director.Forwarding = config.ForwardingIPVS
+		}, "IPVS", levelFail, "director.forwarding"},
+		{"no IPVS, nor asked for", func(h *host, c *config.Config) {
+			h.ipvs = func() error { return errNone }
+			c.Director.Forwarding = config.ForwardingNone
+		}, "IPVS", levelOK, ""},
+		{"forwarding of IPv4 off", func(h *host, _ *config.Config) {
+			h.root.(fstest.MapFS)["proc/sys/net/ipv4/ip_forward"].Data = []byte("0\n")
+		}, "net.ipv4.ip_forward", levelFail, "sysctl -w net.ipv4.ip_forward=1"},
+		{"forwarding of IPv6 off", func(h *host, _ *config.Config) {
+			h.root.(fstest.MapFS)["proc/sys/net/ipv6/conf/all/forwarding"].Data = []byte("0\n")
+		}, "net.ipv6.conf.all.forwarding", levelFail, "sysctl -w"},
+		{"no interface", func(h *host, _ *config.Config) {
+			h.link = func(string) (linkFacts, error) { return linkFacts{}, errNone }
+		}, "eth0", levelFail, "director.interfaces"},
+		{"an interface that is down", link(linkFacts{Kind: "device", MTU: 1500, XDP: supportYes}), "eth0", levelWarn, "up"},
+		{"no native XDP", link(linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportNo}), "eth0 XDP", levelWarn, "none needed"},
+		{"no native XDP, but asked for", func(h *host, c *config.Config) {
+			link(linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportNo})(h, c)
+			c.Director.Attach = config.AttachXDP
+		}, "eth0 XDP", levelFail, "director.attach"},
+		{"XDP not told", link(linkFacts{Kind: "device", MTU: 1500, Up: true}), "eth0 XDP", levelOK, ""},
+		{"a veth", link(linkFacts{Kind: "veth", MTU: 1500, Up: true, XDP: supportYes}), "eth0 XDP", levelOK, ""},
+		{"XDP on a veth", func(h *host, c *config.Config) {
+			link(linkFacts{Kind: "veth", MTU: 1500, Up: true, XDP: supportYes})(h, c)
+			c.Director.Attach = config.AttachXDP
+		}, "eth0 XDP", levelWarn, "peer"},
+		{"XDP on a veth of large packets", func(h *host, c *config.Config) {
+			link(linkFacts{Kind: "veth", MTU: 9000, Up: true, XDP: supportYes})(h, c)
+			c.Director.Attach = config.AttachXDP
+		}, "eth0 XDP", levelFail, "mtu 3506"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h, cfg := healthy(), director()
+			tc.spoil(&h, cfg)
+			for _, f := range examine(h, cfg) {
+				if f.Check != tc.check {
+					continue
+				}
+				if f.Level != tc.level || !strings.Contains(f.Remedy, tc.remedy) {
+					t.Errorf("%+v, want level %s and a remedy with %q", f, tc.level, tc.remedy)
+				}
+				return
+			}
+			t.Errorf("nothing was said of %s", tc.check)
+		})
+	}
+}
+
+func TestDoctorAsksForForwardingOnlyWhereItIsNeeded(t *testing.T) {
+	cfg := director()
+	cfg.Services[0].Method = config.DR
+	if found := checkForward(healthy(), cfg); len(found) != 0 {
+		t.Errorf("method dr: %+v", found)
+	}
+}
+
+func TestDoctorCommand(t *testing.T) {
+	got := run(t, env{}, "doctor", "-o", "json", "--config", "testdata/good.yaml", "no-such-interface")
+	if got.code != exitFailed || !strings.Contains(got.stderr, "mend what failed") {
+		t.Errorf("exit %d, stderr %q: want 1 for an interface that there is not", got.code, got.stderr)
+	}
+	var findings []finding
+	if err := json.Unmarshal([]byte(got.stdout), &findings); err != nil {
+		t.Fatal(err)
+	}
+	last := findings[len(findings)-1]
+	if last.Check != "no-such-interface" || last.Level != levelFail {
+		t.Errorf("last finding %+v", last)
+	}
+}
+
+func TestDoctorTable(t *testing.T) {
+	a := &app{Env: Env{Getenv: func(string) string { return "" }}}
+	golden(t, "doctor.golden", a.findingsText([]finding{
+		{Level: levelOK, Check: "kernel", Found: "6.12, tc by tcx"},
+		{levelWarn, "BPF JIT", "is off", "sysctl -w net.core.bpf_jit_enable=1"},
+		{levelFail, "eth9", "there is no such interface", "correct director.interfaces"},
+	}))
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/maitred-lb/maitred/controlplane/api"
+)
+
+// example is a status with something of everything in it.
+func example() api.Status {
+	before := func(d time.Duration) time.Time { return now.Add(-d) }
+	return api.Status{
+		Name: "lb1", Version: "v0.1.0", PID: 4711, Started: before(26 * time.Hour), Ready: true,
+		Config: api.Config{File: "/etc/maitred/maitred.yaml", Loaded: before(3 * time.Hour), Reload: &api.Reload{
+			At: before(90 * time.Second), Errors: []string{"maitred.yaml:31: services[0].scheduler: no such thing"},
+		}},
+		Services: []api.Service{
+			{Name: "shop", Mode: "sorry", Reason: "0 of 2 servers up, quorum 1", Since: before(42 * time.Second), Live: 0, Total: 2,
+				Pool: "app", Method: "dr", Sched: "wlc", Page: "closed", Orphans: "reset", Budget: 11.25,
+				Virtuals: []string{"192.0.2.10:80/tcp", "[2001:db8::10]:80/tcp"},
+				Verdicts: map[string]api.Counter{"answer_last": {Packets: 812, Bytes: 90000}, "pass_served": {Packets: 5, Bytes: 400}}},
+			{Name: "mail", Mode: "serve", Reason: "1 of 1 server up", Since: before(49 * time.Hour), Live: 1, Total: 1,
+				Pool: "mx", Method: "nat", Sched: "rr", Orphans: "reset", Budget: 3.15, Virtuals: []string{"192.0.2.11:25/tcp"}},
+		},
+		Servers: []api.Server{
+			{Pool: "app", Name: "a", Address: "10.0.0.11", Verdict: "down", Reason: "web: connection refused", Since: before(42 * time.Second)},
+			{Pool: "app", Name: "b", Address: "10.0.0.12", Verdict: "drain", Reason: "web: status 500", Since: before(61 * time.Second)},
+			{Pool: "mx", Name: "m", Address: "10.0.0.25", Port: 25, Verdict: "up", Weight: 100, Reason: "all checks pass", Since: before(49 * time.Hour)},
+		},
+		Probes: []api.Probe{
+			{Check: "web", Target: "10.0.0.11:80", Status: "down", Runs: 900, Budget: 11.15,
+				Last: &api.Result{Outcome: "fail", Class: "refused", RTT: 0.000412, Message: "connection refused"}},
+			{Check: "smtp", Target: "10.0.0.25:25", Status: "unknown", Budget: 3.05},
+		},
+		Lateness: api.Lateness{P50: 0.0006, P99: 0.0146, Missed: 2},
+		Targets: []api.Target{
+			{Name: "maps", InSync: true, Rows: 4},
+			{Name: "ipvs", Rows: 5, Repairs: 1, Errors: 3, LastError: "put service 192.0.2.10:80/tcp: no such module"},
+		},
+		Attachments: []api.Attachment{{Interface: "eth0", Index: 2, XDP: true, TC: true}},
+		Verdicts:    map[string]api.Counter{"answer_last": {Packets: 812, Bytes: 90000}, "pass_not_ip": {Packets: 7, Bytes: 420}},
+		Problems:    []string{"list pinned links: permission denied"},
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	e := fakeServer(t, fakeDaemon{status: example}, api.NewEvents())
+	for _, tc := range []struct {
+		golden string
+		args   []string
+		change func(*env)
+	}{
+		{"status.golden", []string{"status"}, func(*env) {}},
+		{"status_wide.golden", []string{"status", "-o", "wide"}, func(*env) {}},
+		{"status_colour.golden", []string{"status"}, func(e *env) { e.terminal = true }},
+		{"status.golden", []string{"status"}, func(e *env) { e.terminal = true; e.vars["NO_COLOR"] = "1" }},
+	} {
+		t.Run(strings.Join(append(tc.args, tc.golden), " "), func(t *testing.T) {
+			e := e
+			tc.change(&e)
+			got := run(t, e, tc.args...)
+			if got.code != exitDone || got.stderr != "" {
+				t.Errorf("exit %d, stderr %q", got.code, got.stderr)
+			}
+			golden(t, tc.golden, got.stdout)
+		})
+	}
+}
+
+func TestStatusJSONIsTheWholeAnswer(t *testing.T) {
+	e := fakeServer(t, fakeDaemon{status: example}, api.NewEvents())
+	got := run(t, e, "status", "-o", "json")
+	var st api.Status
+	if err := json.Unmarshal([]byte(got.stdout), &st); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(example(), st); d != "" {
+		t.Errorf("status (-want +got):\n%s", d)
+	}
+	golden(t, "status_json.golden", got.stdout) // the names are an interface
+}
+
+func TestStatusWait(t *testing.T) {
+	t.Run("comes", func(t *testing.T) {
+		var asked atomic.Int32
+		late := func() api.Status { return api.Status{Name: "lb1", Ready: asked.Add(1) > 2} }
+		e := fakeServer(t, fakeDaemon{status: late}, api.NewEvents())
+		if got := run(t, e, "status", "--wait", "30s"); got.code != exitDone || asked.Load() != 3 {
+			t.Errorf("%+v after %d questions", got, asked.Load())
+		}
+	})
+	t.Run("does not come", func(t *testing.T) {
+		e := fakeServer(t, fakeDaemon{status: func() api.Status { return api.Status{} }}, api.NewEvents())
+		if got := run(t, e, "status", "--wait", "150ms"); got.code != exitNotSeen || !strings.Contains(got.stderr, "not ready after 150ms") {
+			t.Errorf("%+v, want exit %d", got, exitNotSeen)
+		}
+	})
+}
