@@ -39,8 +39,8 @@ func checkCapabilities(h host) finding {
 	return finding{Level: levelOK, Check: "capabilities", Found: "all that are needed"}
 }
 
-// version reads the first two numbers of a kernel's release.
-func version(h host) (major, minor int, text string, err error) {
+// kernelVersion reads the first two numbers of a kernel's release.
+func kernelVersion(h host) (major, minor int, text string, err error) {
 	text, err = h.release()
 	if err == nil {
 		_, err = fmt.Sscanf(text, "%d.%d", &major, &minor)
@@ -49,7 +49,7 @@ func version(h host) (major, minor int, text string, err error) {
 }
 
 func checkKernel(h host) finding {
-	major, minor, text, err := version(h)
+	major, minor, text, err := kernelVersion(h)
 	switch {
 	case err != nil:
 		return finding{levelWarn, "kernel", "version not to be found out: " + err.Error(), "it must be 6.1 or later"}

@@ -23,9 +23,15 @@ func (a *app) version() *cobra.Command {
 	}
 }
 
-// buildVersion is what the go command noted in this binary: the module's
-// version, which for a build from a clone holds its commit.
+// version is set by the linker: see the Makefile.
+var version string
+
+// buildVersion is the version that the Makefile gave, else what the go command
+// noted in this binary: the module's version.
 func buildVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "unknown"
