@@ -119,7 +119,11 @@ func TestAnyOffset(t *testing.T) {
 						r.askFor(t, e, page, class, offset, window, random.IntN(2))
 					}
 				}
-				for range 300 {
+				samples := 300
+				if testing.Short() {
+					samples = 50
+				}
+				for range samples {
 					r.askFor(t, e, page, random.IntN(4), 1+random.IntN(len(page.bytes)),
 						[]int{random.IntN(1600), 65535}[random.IntN(2)], random.IntN(2))
 				}

@@ -38,6 +38,24 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 	return linger ? PASS_LINGER : on_orphan(p, s, svc, r);
 }
 
+/*
+ * Global functions, which the verifier walks through once and by themselves:
+ * inlined, every path through the headers would go on through all the rest.
+ */
+__noinline enum verdict parse_xdp(struct xdp_md *ctx, struct packet *p)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+
+	return p ? parse(&f, p) : PASS_MALFORMED;
+}
+
+__noinline enum verdict parse_tc(struct __sk_buff *ctx, struct packet *p)
+{
+	struct frame f = { .ctx = ctx, .xdp = false };
+
+	return p ? parse(&f, p) : PASS_MALFORMED;
+}
+
 static __always_inline int sorry(const struct frame *f)
 {
 	__u32 bytes = frame_length(f);
@@ -48,7 +66,7 @@ static __always_inline int sorry(const struct frame *f)
 	enum verdict v;
 	__u32 id = 0;
 
-	v = parse(f, &p);
+	v = f->xdp ? parse_xdp(f->ctx, &p) : parse_tc(f->ctx, &p);
 	if (v == PARSED) {
 		svc = service_of(&p);
 		v = svc ? PASS_SERVED : PASS_NO_SERVICE;

@@ -30,8 +30,7 @@ static __always_inline __u32 ip_header_size(const struct packet *p)
 
 static __always_inline __u32 tcp_header_size(const struct reply *r)
 {
-	return sizeof(struct tcphdr) +
-	       (r->mss ? sizeof(struct mss_option) : 0);
+	return sizeof(struct tcphdr) + (r->mss ? sizeof(struct mss_option) : 0);
 }
 
 /*
@@ -230,11 +229,9 @@ static __always_inline int write_payload(const struct frame *f,
  * Turns the frame into the answer. PASS_DEFERRED and an untouched frame where
  * XDP had no room for it.
  */
-static __always_inline enum verdict answer(const struct frame *f,
-					   const struct packet *p,
-					   const struct reply *r,
-					   const struct page *page,
-					   enum verdict v)
+static __always_inline enum verdict
+answer(const struct frame *f, const struct packet *p, const struct reply *r,
+       const struct page *page, enum verdict v)
 {
 	__u32 surplus = p->l4 - p->l3 - ip_header_size(p);
 	__u32 size = p->l4 + tcp_header_size(r) + r->length;

@@ -139,9 +139,10 @@ static __always_inline __u32 cookie_make(const struct packet *p,
  * Reads what an acknowledgement says, and returns the page that it is about, or
  * NULL where it is no acknowledgement of ours.
  */
-static __always_inline const struct page *
-cookie_read(const struct packet *p, const struct setting *s,
-	    const struct service *svc, struct cookie *c)
+static __always_inline const struct page *cookie_read(const struct packet *p,
+						      const struct setting *s,
+						      const struct service *svc,
+						      struct cookie *c)
 {
 	for (int i = 0; i < 2; i++) {
 		__u32 base = cookie_base(p, &s->keys[(s->current + i) & 1]);

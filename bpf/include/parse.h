@@ -128,9 +128,8 @@ parse_ipv4(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
 	return PARSED;
 }
 
-static __always_inline enum verdict parse_extensions(struct cursor *c,
-						     struct packet *p,
-						     __u8 *proto, __u32 *left)
+static __always_inline enum verdict
+parse_extensions(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
 {
 	/* One round more than there are headers: the last looks behind them. */
 	for (int i = 0; i <= EXTENSIONS_MAX; i++) {

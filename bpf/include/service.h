@@ -5,8 +5,7 @@
 #include "maps.h"
 #include "parse.h"
 
-static __always_inline const struct service *
-service_of(const struct packet *p)
+static __always_inline const struct service *service_of(const struct packet *p)
 {
 	struct service_key key = {
 		.port = p->dport,

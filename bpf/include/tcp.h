@@ -77,11 +77,9 @@ static __always_inline __u32 link_mss(const struct frame *f,
  * A SYN-ACK has the one option that we need. It never is longer than the SYN,
  * so that a forged sender is not sent more than the forger sent.
  */
-static __always_inline enum verdict on_syn(const struct frame *f,
-					   const struct packet *p,
-					   const struct setting *s,
-					   const struct service *svc,
-					   struct reply *r)
+static __always_inline enum verdict
+on_syn(const struct frame *f, const struct packet *p, const struct setting *s,
+       const struct service *svc, struct reply *r)
 {
 	__u32 mss = client_mss(f, p);
 	__u32 link = link_mss(f, p);
