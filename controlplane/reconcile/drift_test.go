@@ -15,16 +15,18 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// TestDrift lets somebody else change the kernel: a pass puts it right and says so.
-func TestDrift(t *testing.T) {
+// drift is what somebody else does to the kernel, and the repairs that follow.
+type drift struct {
+	name   string
+	tamper func(k *fake.Kernel)
+	want   []string // nil: too many to list
+}
+
+func drifts() []drift {
 	shop, first := tcp("192.0.2.10:80"), netip.MustParseAddrPort(a)
 	eth0 := reconcile.Address{Interface: "eth0", Addr: shop.Addr.Addr()}
 	row := maps.Key{Addr: shop.Addr, Proto: 6}
-	tests := []struct {
-		name   string
-		tamper func(k *fake.Kernel)
-		want   []string // repairs; nil: too many to list
-	}{
+	return []drift{
 		{"all services flushed", func(k *fake.Kernel) { clear(k.IPVS) }, nil},
 		{"service deleted", func(k *fake.Kernel) { delete(k.IPVS, shop) }, []string{
 			"ipvs: put service 192.0.2.10:80/tcp, scheduler wlc",
@@ -56,7 +58,11 @@ func TestDrift(t *testing.T) {
 			[]string{"settings: set expire_nodest_conn to 1"}},
 		{"somebody else's service added", func(k *fake.Kernel) { addForeign(k) }, []string{}},
 	}
-	for _, test := range tests {
+}
+
+// TestDrift lets somebody else change the kernel: a pass puts it right and says so.
+func TestDrift(t *testing.T) {
+	for _, test := range drifts() {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRig(t)
 			r.reach(t, story()[1].want)

@@ -91,6 +91,7 @@ func TestRunCoalesces(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if *n != 2 {
 			t.Errorf("%d reads, want those of one pass", *n)
 		}
@@ -109,11 +110,13 @@ func TestRunResyncs(t *testing.T) {
 		n := r.reads()
 		defer r.run(t)()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if *n != 0 {
 			t.Errorf("%d passes with nothing wanted yet", *n)
 		}
 		r.engine.Update(story()[1].want)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		before := contents(r.kernel)
 		r.kernel.With(func() { clear(r.kernel.IPVS) })
 		time.Sleep(30 * time.Second)
@@ -152,6 +155,7 @@ func TestRunBacksOff(t *testing.T) {
 		defer r.run(t)()
 		r.engine.Update(story()[1].want)
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		ms := time.Millisecond
 		want := []time.Duration{20 * ms, 120 * ms, 320 * ms, 720 * ms, 1520 * ms, 3120 * ms, 6320 * ms, 11320 * ms, 16320 * ms}
 		if !slices.Equal(at, want) {
