@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -48,7 +49,25 @@ func Veth(a, b End, mtu int) error {
 			}
 		}
 	}
-	return nil
+	return errors.Join(a.In.awaitCarrier(a.Name), b.In.awaitCarrier(b.Name))
+}
+
+// awaitCarrier waits until the kernel's link watch has seen both ends up: it
+// sets the state and, in the same critical section, replaces the queue that
+// loses what is sent (net/core/link_watch.c).
+func (n *Namespace) awaitCarrier(dev string) error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		link, err := n.link(dev)
+		if err != nil {
+			return err
+		}
+		if a := link.Attrs(); a.OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s in %s is %v, not up", dev, n.name, link.Attrs().OperState)
+		}
+	}
 }
 
 // VLAN adds an 802.1Q device named parent.id on parent and sets it up.

@@ -119,7 +119,7 @@ func verdict(p plan, r report, w io.Writer) (int, error) {
 			if code != 0 {
 				result = "FAIL  "
 			}
-			fmt.Fprintf(w, "%s%s (exit code %d, in the virtual machine)\n", result, p.Commands[i].Name, code)
+			_, _ = fmt.Fprintf(w, "%s%s (exit code %d, in the virtual machine)\n", result, p.Commands[i].Name, code)
 		}
 	}
 	if r.Error != "" {

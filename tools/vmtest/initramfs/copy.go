@@ -34,7 +34,10 @@ func (a *Archive) Copy(host, guest string) error {
 			continue
 		}
 		err := a.Copy(filepath.Join(host, e.Name()), filepath.Join(guest, e.Name()))
-		if err != nil && !(e.Type()&fs.ModeSymlink != 0 && errors.Is(err, fs.ErrNotExist)) { // dangling
+		if e.Type()&fs.ModeSymlink != 0 && errors.Is(err, fs.ErrNotExist) {
+			continue // dangling
+		}
+		if err != nil {
 			return err
 		}
 	}
