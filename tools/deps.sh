@@ -39,8 +39,12 @@ if [ ! -e $policy ]; then
 	chmod 755 $policy
 fi
 export DEBIAN_FRONTEND=noninteractive
+install() {
+	# shellcheck disable=SC2086 # a list of words
+	apt-get install -qq -y --no-install-recommends $missing
+}
 echo "installing$missing"
-# shellcheck disable=SC2086 # a list of words
-apt-cache show $missing >/dev/null 2>&1 || apt-get update -qq
-# shellcheck disable=SC2086
-apt-get install -qq -y --no-install-recommends $missing >/dev/null
+if ! install >/dev/null 2>&1; then # the package lists may be missing, or old
+	apt-get update -qq
+	install >/dev/null
+fi
