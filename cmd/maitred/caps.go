@@ -50,16 +50,19 @@ func missing(set uint64) []capability {
 	return out
 }
 
+// lacking names what is missing of the needed capabilities, and what for.
+func lacking(set uint64) string {
+	var out []string
+	for _, c := range missing(set) {
+		out = append(out, c.name+" "+c.why)
+	}
+	return strings.Join(out, ", ")
+}
+
 // mayRun returns an error that names the capabilities which the daemon lacks.
 func mayRun(set uint64) error {
-	lacking := missing(set)
-	if len(lacking) == 0 {
-		return nil
+	if names := lacking(set); names != "" {
+		return fmt.Errorf("the daemon needs %s: run it as root, or give it AmbientCapabilities= in its systemd unit", names)
 	}
-	var names []string
-	for _, c := range lacking {
-		names = append(names, c.name)
-	}
-	return fmt.Errorf("the daemon lacks %s (%s): run it as root, or give it AmbientCapabilities= in its systemd unit",
-		strings.Join(names, ", "), lacking[0].why)
+	return nil
 }

@@ -165,10 +165,10 @@ func TestMayRun(t *testing.T) {
 		want string // empty: no error
 	}{
 		{"all", all, ""},
-		{"none", 0, "CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, CAP_NET_RAW"},
-		{"without BPF", all &^ (1 << unix.CAP_BPF), "lacks CAP_BPF ("},
+		{"none", 0, "needs CAP_NET_ADMIN to change IPVS, addresses and programs on interfaces, CAP_BPF to "},
+		{"without BPF", all &^ (1 << unix.CAP_BPF), "needs CAP_BPF to load the sorry engine: run"},
 		{"CAP_SYS_ADMIN instead of BPF and PERFMON", 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SYS_ADMIN, ""},
-		{"CAP_SYS_ADMIN alone", 1 << unix.CAP_SYS_ADMIN, "lacks CAP_NET_ADMIN, CAP_NET_RAW ("},
+		{"CAP_SYS_ADMIN alone", 1 << unix.CAP_SYS_ADMIN, "on interfaces, CAP_NET_RAW to announce addresses: run"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := mayRun(tc.set)

@@ -29,12 +29,15 @@ func examine(h host, cfg *config.Config) []finding {
 }
 
 func checkCapabilities(h host) finding {
+	found := ""
 	set, err := h.caps()
-	if err == nil {
-		err = mayRun(set)
-	}
 	if err != nil {
-		return finding{levelFail, "capabilities", err.Error(), "run it as root, or set AmbientCapabilities= in its systemd unit"}
+		found = err.Error()
+	} else if names := lacking(set); names != "" {
+		found = "lacking: " + names
+	}
+	if found != "" {
+		return finding{levelFail, "capabilities", found, "run as root, or give the daemon AmbientCapabilities= in its systemd unit"}
 	}
 	return finding{Level: levelOK, Check: "capabilities", Found: "all that are needed"}
 }
