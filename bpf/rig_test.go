@@ -63,7 +63,7 @@ func newRig(t testing.TB) *rig {
 	}
 	r := &rig{pageSpec: spec.Maps[SorryMapPages].InnerMap, names: verdictNames(t, spec)}
 	if err := spec.LoadAndAssign(&r.SorryObjects, nil); err != nil {
-		t.Fatalf("load: %+v", err)
+		t.Fatal(explained(err))
 	}
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
@@ -74,6 +74,14 @@ func newRig(t testing.TB) *rig {
 	r.putPage(t, 1, testPage(20000, 100))
 	r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
 	return r
+}
+
+// explained shows where the verifier stopped.
+func explained(err error) string {
+	if v := new(ebpf.VerifierError); errors.As(err, &v) {
+		return fmt.Sprintf("load: %-40v", v)
+	}
+	return fmt.Sprintf("load: %v", err)
 }
 
 func verdictNames(t testing.TB, spec *ebpf.CollectionSpec) map[SorryVerdict]string {

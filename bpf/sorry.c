@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "service.h"
+#include "syn.h"
 
 /* What a packet to a service that is not simply serving deserves. */
 static __always_inline enum verdict

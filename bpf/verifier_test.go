@@ -75,7 +75,7 @@ func efforts(t *testing.T) map[string]effort {
 		Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
 	})
 	if err != nil {
-		t.Fatalf("load: %+v", err)
+		t.Fatal(explained(err))
 	}
 	defer c.Close()
 	all := make(map[string]effort)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
@@ -121,7 +122,11 @@ static __always_inline long frame_strip(const struct frame *f, __u32 l3,
 			return 0;
 		return bpf_skb_change_tail(f->ctx, frame_length(f) - length, 0);
 	}
-	if (l3 == 0 || l3 > sizeof(link))
+	/* Two comparisons that stay two: 6.1 makes nothing of one and a sum. */
+	if (l3 < ETH_HLEN)
+		return -1;
+	barrier_var(l3);
+	if (l3 > sizeof(link))
 		return -1;
 	if (bpf_xdp_load_bytes(f->ctx, 0, link, l3))
 		return -1;

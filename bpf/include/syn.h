@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef MAITRED_SYN_H
+#define MAITRED_SYN_H
+
+#include "tcp.h"
+
+/*
+ * The largest segment that the client takes: its option of RFC 9293, 3.7.1, or
+ * that section's default. Nearly always the option comes first.
+ */
+#define OPTIONS_MAX 12
+
+static __always_inline __u32 client_mss(const struct frame *f,
+					const struct packet *p)
+{
+	__u32 at = p->l4 + sizeof(struct tcphdr);
+	__u32 mss = p->v6 ? 1220 : 536;
+
+	for (int i = 0; i < OPTIONS_MAX; i++) {
+		__u8 option[4] = {};
+
+		if (at >= p->payload || frame_load(f, at, option, 1))
+			return mss;
+		if (option[0] == OPTION_END)
+			return mss;
+		if (option[0] == OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (at + 2 > p->payload || frame_load(f, at, option, 2))
+			return mss;
+		if (option[0] == OPTION_MSS) {
+			if (at + 4 <= p->payload && option[1] == 4 &&
+			    !frame_load(f, at, option, 4))
+				return (__u32)option[2] << 8 | option[3];
+			return mss;
+		}
+		if (option[1] < 2)
+			return mss;
+		at += option[1];
+	}
+	return mss;
+}
+
+/* What the link carries: a segment must not need fragments on it. */
+static __always_inline __u32 link_mss(const struct frame *f,
+				      const struct packet *p)
+{
+	__u32 index = frame_interface(f);
+	struct interface *i = bpf_map_lookup_elem(&interfaces, &index);
+	__u32 headers = sizeof(struct tcphdr) +
+			(p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+
+	return (i && i->mtu > headers ? i->mtu : 1500) - headers;
+}
+
+/*
+ * A SYN-ACK has the one option that we need. It never is longer than the SYN,
+ * so that a forged sender is not sent more than the forger sent.
+ */
+static __always_inline enum verdict
+on_syn(const struct frame *f, const struct packet *p, const struct setting *s,
+       const struct service *svc, struct reply *r)
+{
+	__u32 mss = client_mss(f, p);
+	__u32 link = link_mss(f, p);
+
+	r->seq = cookie_make(p, s, class_of(mss < link ? mss : link),
+			     svc->current);
+	r->ack = p->seq + 1;
+	r->flags = TCP_SYN | TCP_ACK;
+	if (p->payload >= p->l4 + sizeof(struct tcphdr) + 4)
+		r->mss = link < SEGMENT_MAX ? link : SEGMENT_MAX;
+	return ANSWER_SYN;
+}
+
+#endif
