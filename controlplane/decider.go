@@ -137,7 +137,7 @@ func (d *decider) applyAll(batch []letter) {
 
 func (d *decider) tell(changes []state.Change) {
 	for _, c := range changes {
-		d.log.Info(string(c.Kind)+" changed", "name", c.Name, "from", c.From, "to", c.To, "reason", c.Reason)
+		d.log.Info("changed", "kind", string(c.Kind), "name", c.Name, "from", c.From, "to", c.To, "reason", c.Reason)
 		d.events.Publish(api.Event{
 			At: c.At.UTC(), Kind: string(c.Kind), Name: c.Name, From: c.From, To: c.To, Reason: c.Reason,
 		})

@@ -60,17 +60,32 @@ func TestDoctorFindsNothingOnAHealthyMachine(t *testing.T) {
 
 var errNone = errors.New("no such file or directory")
 
-func TestDoctorFinds(t *testing.T) {
-	link := func(l linkFacts) func(*host, *config.Config) {
-		return func(h *host, _ *config.Config) { h.link = func(string) (linkFacts, error) { return l, nil } }
+// fault is one thing that is wrong, and what must be said of it.
+type fault struct {
+	name   string
+	spoil  func(*host, *config.Config)
+	check  string
+	level  level
+	remedy string
+}
+
+func (f fault) test(t *testing.T) {
+	h, cfg := healthy(), director()
+	f.spoil(&h, cfg)
+	for _, got := range examine(h, cfg) {
+		if got.Check != f.check {
+			continue
+		}
+		if got.Level != f.level || !strings.Contains(got.Remedy, f.remedy) {
+			t.Errorf("%+v, want level %s and a remedy with %q", got, f.level, f.remedy)
+		}
+		return
 	}
-	for _, tc := range []struct {
-		name   string
-		spoil  func(*host, *config.Config)
-		check  string
-		level  level
-		remedy string
-	}{
+	t.Errorf("nothing was said of %s", f.check)
+}
+
+func TestDoctorFindsFaultsOfTheMachine(t *testing.T) {
+	for _, f := range []fault{
 		{"no rights", func(h *host, _ *config.Config) { h.caps = func() (uint64, error) { return 0, nil } }, "capabilities", levelFail, "root"},
 		{"an old kernel", func(h *host, _ *config.Config) { h.release = func() (string, error) { return "5.15.0", nil } }, "kernel", levelFail, "6.1"},
 		{"a kernel of no version", func(h *host, _ *config.Config) { h.release = func() (string, error) { return "mine", nil } }, "kernel", levelWarn, "6.1"},
@@ -95,6 +110,16 @@ func TestDoctorFinds(t *testing.T) {
 		{"forwarding of IPv6 off", func(h *host, _ *config.Config) {
 			h.root.(fstest.MapFS)["proc/sys/net/ipv6/conf/all/forwarding"].Data = []byte("0\n")
 		}, "net.ipv6.conf.all.forwarding", levelFail, "sysctl -w"},
+	} {
+		t.Run(f.name, f.test)
+	}
+}
+
+func TestDoctorFindsFaultsOfInterfaces(t *testing.T) {
+	link := func(l linkFacts) func(*host, *config.Config) {
+		return func(h *host, _ *config.Config) { h.link = func(string) (linkFacts, error) { return l, nil } }
+	}
+	for _, f := range []fault{
 		{"no interface", func(h *host, _ *config.Config) {
 			h.link = func(string) (linkFacts, error) { return linkFacts{}, errNone }
 		}, "eth0", levelFail, "director.interfaces"},
@@ -115,20 +140,7 @@ func TestDoctorFinds(t *testing.T) {
 			c.Director.Attach = config.AttachXDP
 		}, "eth0 XDP", levelFail, "mtu 3506"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			h, cfg := healthy(), director()
-			tc.spoil(&h, cfg)
-			for _, f := range examine(h, cfg) {
-				if f.Check != tc.check {
-					continue
-				}
-				if f.Level != tc.level || !strings.Contains(f.Remedy, tc.remedy) {
-					t.Errorf("%+v, want level %s and a remedy with %q", f, tc.level, tc.remedy)
-				}
-				return
-			}
-			t.Errorf("nothing was said of %s", tc.check)
-		})
+		t.Run(f.name, f.test)
 	}
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -51,11 +52,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not c
 func does(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		err := run(c.Context(), args)
-		if err == nil {
-			return nil
-		}
-		if f, ok := err.(*failure); ok { //nolint:errorlint // only one of our own making, unwrapped
-			return f
+		var failed *failure
+		if err == nil || errors.As(err, &failed) {
+			return err
 		}
 		return &failure{code: exitFailed, err: err}
 	}
