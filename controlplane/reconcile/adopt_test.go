@@ -3,11 +3,13 @@
 package reconcile_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/reconcile"
 	"github.com/maitred-lb/maitred/controlplane/reconcile/fake"
 	"github.com/maitred-lb/maitred/controlplane/state"
@@ -66,6 +68,82 @@ func TestRestartFindsRemovedService(t *testing.T) {
 	if len(r.kernel.IPVS)+len(r.kernel.AddrTable)+len(r.kernel.RowTable) > 0 {
 		t.Errorf("the kernel still holds\n%s", contents(r.kernel))
 	}
+}
+
+// TestRestartWithAnotherPage keeps the page that rows name until those rows are
+// decided anew.
+func TestRestartWithAnotherPage(t *testing.T) {
+	r := newRig(t)
+	r.reach(t, story()[7].want) // all down, page 1 is shown
+	r.start(t)
+	edit := func(c *config.Config) { c.Pages = []config.Page{closed(2)} }
+	r.reach(t, derive(edit, true))
+	if len(r.kernel.PageTable) != 2 {
+		t.Errorf("while pending the kernel holds\n%s", contents(r.kernel))
+	}
+	r.reach(t, derive(edit, true, result(a, hard), result(b, hard), result(c, hard)))
+	if _, kept := r.kernel.PageTable[1]; kept || len(r.kernel.PageTable) != 1 {
+		t.Errorf("then the kernel holds\n%s", contents(r.kernel))
+	}
+}
+
+// TestRestartKeepsUnknownServer serves by the first result, and leaves the server
+// without one as it is: there, if it was there.
+func TestRestartKeepsUnknownServer(t *testing.T) {
+	for name, before := range map[string]int{"there": 1, "not there": 3} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.reach(t, story()[before].want) // b is up, or dead
+			table := contents(&fake.Kernel{IPVS: r.kernel.IPVS})
+			r.start(t)
+			r.reach(t, derive(func(*config.Config) {}, true, result(a, up), result(c, up)))
+			if got := contents(&fake.Kernel{IPVS: r.kernel.IPVS}); got != table {
+				t.Errorf("IPVS holds\n%s\ninstead of\n%s", got, table)
+			}
+		})
+	}
+}
+
+// TestCrashAtEachCall kills the daemon after each change of a pass. The next one
+// knows enough to leave the kernel as it was before both, and to finish the job.
+func TestCrashAtEachCall(t *testing.T) {
+	scenes := story()
+	empty := contents(fake.New())
+	for i := 1; i < len(scenes); i++ {
+		t.Run(scenes[i].name, func(t *testing.T) {
+			for crashAfter, crashed := 1, true; crashed; crashAfter++ {
+				r := newRig(t)
+				r.reach(t, scenes[i-1].want)
+				crashed = r.crash(t, scenes[i].want, crashAfter)
+				r.start(t)
+				if crashAfter%2 == 0 { // every other one goes on before it goes
+					r.reach(t, scenes[i].want)
+				}
+				if err := r.engine.Withdraw(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if got := contents(r.kernel); got != empty {
+					t.Fatalf("after a crash at change %d the kernel keeps\n%s", crashAfter, got)
+				}
+			}
+		})
+	}
+}
+
+// crash makes a pass end after some changes, and tells whether it came so far.
+func (r *rig) crash(t *testing.T, w reconcile.Want, after int) bool {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	changes := 0
+	r.kernel.Changed = func(string) {
+		if changes++; changes == after {
+			cancel()
+		}
+	}
+	r.engine.Update(w)
+	_ = r.engine.Sync(ctx) // nobody is left to hear of it
+	r.kernel.Changed = nil
+	return ctx.Err() != nil
 }
 
 // TestUnreadableLedger treats as ours only what is wanted.
