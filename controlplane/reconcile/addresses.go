@@ -29,6 +29,9 @@ func NewAddresses(kernel AddressTable, ledger *Ledger) *Addresses { return &Addr
 // Name implements Target.
 func (*Addresses) Name() string { return "addresses" }
 
+// Carries implements Target.
+func (*Addresses) Carries() bool { return true }
+
 // Read implements Target.
 func (t *Addresses) Read(context.Context) (Snapshot, error) {
 	list, err := t.kernel.Addresses()

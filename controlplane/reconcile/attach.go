@@ -32,6 +32,9 @@ func NewAttachments(kernel Attacher) *Attachments {
 // Name implements Target.
 func (*Attachments) Name() string { return "attachments" }
 
+// Carries implements Target: services are worth having without a sorry engine.
+func (*Attachments) Carries() bool { return false }
+
 // Read implements Target.
 func (t *Attachments) Read(context.Context) (Snapshot, error) {
 	list, err := t.kernel.Attached()

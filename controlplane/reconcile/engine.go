@@ -31,12 +31,15 @@ type Options struct {
 	Targets  []Target
 	Logger   *slog.Logger
 	Resync   time.Duration // between passes that nothing has called for
-	OnRepair func(Drift)   // hears of every repair; may be nil
+	OnRepair func(Drift)   // hears of every repair and must not block; may be nil
 }
 
 // Target is one part of the kernel.
 type Target interface {
 	Name() string
+	// Carries tells whether packets need it: while it can't be read, nothing
+	// else may turn packets towards it or take anything away.
+	Carries() bool
 	// Read reads back what the kernel holds of it.
 	Read(ctx context.Context) (Snapshot, error)
 }

@@ -39,7 +39,7 @@ func (e *Engine) once(ctx context.Context, want *Want) error {
 		has, err := t.Read(ctx)
 		if err != nil {
 			t.errs = append(t.errs, fmt.Errorf("read %s: %w", t.Name(), err))
-			readable = false
+			readable = readable && !t.Carries()
 			continue
 		}
 		t.status.Rows = has.Rows()
@@ -68,9 +68,9 @@ func (t *tracked) plan(has Snapshot, want *Want) []step {
 	return steps
 }
 
-// carryOut does what can be done. While a target could not be read, only what
-// stands behind the others is put: nothing that turns packets towards it, and
-// nothing that takes anything away.
+// carryOut does what can be done. While a target that carries packets is not
+// readable, only what stands behind the others is put: nothing that turns packets
+// towards it, and nothing that takes anything away.
 func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool) {
 	failed := map[Group]bool{}
 	for _, s := range steps {

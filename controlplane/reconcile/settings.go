@@ -29,6 +29,9 @@ func NewSettings(knobs Knobs, ledger *Ledger) *Settings { return &Settings{knobs
 // Name implements Target.
 func (*Settings) Name() string { return "settings" }
 
+// Carries implements Target.
+func (*Settings) Carries() bool { return false }
+
 // Read implements Target.
 func (t *Settings) Read(context.Context) (Snapshot, error) {
 	has := settingRows{target: t, values: map[string]string{}, former: t.ledger.all(kindSetting)}

@@ -38,6 +38,9 @@ func NewSorry(pages PageMap, rows ServiceMap) *Sorry { return &Sorry{pages, rows
 // Name implements Target.
 func (*Sorry) Name() string { return "maps" }
 
+// Carries implements Target.
+func (*Sorry) Carries() bool { return true }
+
 // Read implements Target.
 func (t *Sorry) Read(context.Context) (Snapshot, error) {
 	pages, err := t.pages.Pages()

@@ -44,6 +44,9 @@ func NewVirtuals(services VirtualTable, destinations DestinationTable, ledger *L
 // Name implements Target.
 func (*Virtuals) Name() string { return "ipvs" }
 
+// Carries implements Target.
+func (*Virtuals) Carries() bool { return true }
+
 // Read implements Target.
 func (t *Virtuals) Read(context.Context) (Snapshot, error) {
 	table, err := t.services.Virtuals()
