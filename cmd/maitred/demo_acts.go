@@ -21,7 +21,7 @@ const (
 	visitPause = 5 * time.Millisecond // between visits, in the acts with a change
 	rushPeriod = 2 * time.Second      // of counting answers per second
 	rushers    = 4                    // visitors at once
-	patience   = 30 * time.Second     // for anything that must happen
+	patience   = time.Minute          // for anything that must happen
 	afterglow  = 3 * time.Second      // of watching after a change is over; longer than the linger
 )
 
@@ -103,6 +103,7 @@ func actSorry(ctx context.Context, s *stage, n *narrator) error {
 	n.say("         until then %d visits failed: nobody knew yet", whole.failed)
 	n.fact(len(after) > 0 && late.byStatus[502] == len(after),
 		"after the budget %d of %d visits got a whole 502, %d failed%s", late.byStatus[502], len(after), late.failed, late.trouble())
+	n.say("         the slowest answer took %v", late.slowest.Round(time.Millisecond))
 	return errors.Join(s.showPage(ctx, n), s.showRate(ctx, n), s.showCounters(ctx, n))
 }
 
@@ -165,6 +166,7 @@ func actBack(ctx context.Context, s *stage, n *narrator) error {
 	all := stop()
 	t := tallyOf(all)
 	n.say("         the first 200 came %.2f s after the start of server a", first.at.Sub(began).Seconds())
+	n.say("         the slowest answer took %v", t.slowest.Round(time.Millisecond))
 	n.fact(t.failed == 0 && t.byStatus[200]+t.byStatus[502] == len(all),
 		"of %d visits %d got a whole 502 and %d a whole 200; %d resets, %d failures in all%s",
 		len(all), t.byStatus[502], t.byStatus[200], t.resets, t.failed, t.trouble())

@@ -32,12 +32,12 @@ func TestNarratorCountsWhatDoesNotHold(t *testing.T) {
 
 func TestTally(t *testing.T) {
 	got := tallyOf([]visit{
-		{status: 200, server: "a"}, {status: 200, server: "b"}, {status: 502},
+		{status: 200, server: "a", took: 1}, {status: 200, server: "b", took: 3}, {status: 502, took: 2},
 		{err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}}, {err: context.DeadlineExceeded},
 	})
 	want := tally{
 		byStatus: map[int]int{200: 2, 502: 1}, byServer: map[string]int{"a": 1, "b": 1},
-		resets: 1, failed: 2, lastErr: context.DeadlineExceeded,
+		resets: 1, failed: 2, lastErr: context.DeadlineExceeded, slowest: 3,
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(tally{}), cmp.Comparer(func(a, b error) bool { return errors.Is(a, b) })); d != "" {
 		t.Error(d)

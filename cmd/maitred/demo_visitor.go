@@ -32,8 +32,9 @@ type visit struct {
 	err    error
 }
 
-// visitTimeout is how long the visitor waits for a whole answer.
-const visitTimeout = 2 * time.Second
+// visitTimeout is how long the visitor waits for a whole answer. On an emulated
+// and busy processor even a good answer may take its time.
+const visitTimeout = 10 * time.Second
 
 func newVisitor(dial dialer, address string) *visitor {
 	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
@@ -140,6 +141,7 @@ type tally struct {
 	resets   int
 	failed   int // resets too
 	lastErr  error
+	slowest  time.Duration // of the answers
 }
 
 func tallyOf(visits []visit) tally {
@@ -154,6 +156,7 @@ func tallyOf(visits []visit) tally {
 			continue
 		}
 		t.byStatus[v.status]++
+		t.slowest = max(t.slowest, v.took)
 		if v.server != "" {
 			t.byServer[v.server]++
 		}
