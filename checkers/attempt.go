@@ -58,11 +58,14 @@ func (a attempt) broken(ctx context.Context, err error, other Class, missing str
 	switch class {
 	case ClassLocal:
 		return a.local(err)
-	case ClassTimeout:
-		if a.limit > 0 {
-			return a.fail(ClassTimeout, "%s within %v", missing, a.limit)
+	case ClassTimeout, ClassStalled:
+		if other != ClassUnreachable {
+			class = ClassStalled // there was a connection
 		}
-		return a.fail(ClassTimeout, "%s in time", missing)
+		if a.limit > 0 {
+			return a.fail(class, "%s within %v", missing, a.limit)
+		}
+		return a.fail(class, "%s in time", missing)
 	case ClassRefused, ClassUnreachable:
 		return a.fail(class, "%s", reason(err))
 	case ClassNone, ClassTLS, ClassProtocol, ClassStatus, ClassContent:

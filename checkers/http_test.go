@@ -92,7 +92,7 @@ func TestHTTPStalls(t *testing.T) {
 				closed <- err
 			})
 			result := checkFor(t, 50*time.Millisecond, mustHTTP(t, Dialer{}.Dial, "http", nil), server)
-			wantResult(t, result, ClassTimeout, fmt.Sprintf("GET http://%s/: %s", server, test.message))
+			wantResult(t, result, ClassStalled, fmt.Sprintf("GET http://%s/: %s", server, test.message))
 			if err := <-closed; !errors.Is(err, io.EOF) {
 				t.Errorf("the server saw %v at the end; want a FIN, since bytes were exchanged", err)
 			}

@@ -68,7 +68,7 @@ func (test nginxTest) run(t *testing.T, plain, secure netip.AddrPort) {
 		t.Fatal(err)
 	}
 	timeout := 10 * time.Second
-	if test.class == ClassTimeout {
+	if test.class == ClassStalled {
 		timeout = 500 * time.Millisecond
 	}
 	begin := map[string]string{"tcp": "connect ", "http": "GET http://", "https": "GET https://"}[kind]
@@ -96,7 +96,7 @@ func TestNginx(t *testing.T) {
 		{"redirect", "http", m{"path": "/moved", "host": "shop.example"}, ClassStatus, "/moved: status 301 (to http://shop.example:PLAINPORT/healthz), wanted 200-299"},
 		{"wrong text", "http", m{"path": "/healthz", "expect": m{"body": "fine"}}, ClassContent, `/healthz: status 200, but "fine" is not in the body (12 bytes read)`},
 		{"closes without a word", "http", m{"path": "/silent"}, ClassProtocol, "/silent: the server closed the connection before the end of its answer"},
-		{"stalled", "http", m{"path": "/stalled"}, ClassTimeout, "/stalled: connected, but no answer within LIMIT"},
+		{"stalled", "http", m{"path": "/stalled"}, ClassStalled, "/stalled: connected, but no answer within LIMIT"},
 		{"HTTP on the port of HTTPS", "http to https", nil, ClassStatus, "/: status 400, wanted 200-299"},
 		{"HTTPS", "https", m{"path": "/healthz", "ca_file": ca}, ClassNone, "/healthz: status 200"},
 		{"HTTPS by name", "https", m{"path": "/healthz", "ca_file": ca, "host": "shop.example"}, ClassNone, "/healthz: status 200"},
@@ -104,7 +104,7 @@ func TestNginx(t *testing.T) {
 		{"HTTPS self-signed", "https", m{"path": "/healthz"}, ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate signed by unknown authority (name its authority in ca_file, or set verify: false)"},
 		{"HTTPS wrong name", "https", m{"path": "/healthz", "ca_file": ca, "host": "other.example"}, ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate is valid for shop.example, not other.example"},
 		{"HTTPS 500", "https", m{"path": "/broken", "ca_file": ca}, ClassStatus, "/broken: status 500, wanted 200-299"},
-		{"HTTPS stalled", "https", m{"path": "/stalled", "ca_file": ca}, ClassTimeout, "/stalled: connected, but no answer within LIMIT"},
+		{"HTTPS stalled", "https", m{"path": "/stalled", "ca_file": ca}, ClassStalled, "/stalled: connected, but no answer within LIMIT"},
 		{"HTTPS on the port of HTTP", "https to http", nil, ClassTLS, "/: the server does not speak TLS on this port"},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, plain, secure) })

@@ -35,13 +35,14 @@ const (
 type Class uint8
 
 // The classes of failure. ClassRefused, ClassTimeout and ClassUnreachable mean
-// that no connection came about or nothing was heard on it; the others mean
-// that the server still talks, so that its open connections are worth keeping.
+// that no connection came about; the others mean that the host still takes
+// connections, so that those that are open are worth keeping.
 const (
 	ClassNone        Class = iota
 	ClassRefused           // the server's host answered with a reset
-	ClassTimeout           // nothing was heard before the deadline
+	ClassTimeout           // no connection before the deadline
 	ClassUnreachable       // no route, or an ICMP error
+	ClassStalled           // a connection, but no answer before the deadline
 	ClassTLS               // handshake or certificate
 	ClassProtocol          // not the protocol that was expected
 	ClassStatus            // a status outside the expected ranges

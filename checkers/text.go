@@ -39,6 +39,8 @@ func (c Class) String() string {
 		return "timeout"
 	case ClassUnreachable:
 		return "unreachable"
+	case ClassStalled:
+		return "stalled"
 	case ClassTLS:
 		return "tls"
 	case ClassProtocol:

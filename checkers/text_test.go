@@ -30,7 +30,7 @@ func TestEnumText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"Outcomes":["unknown","pass","fail"],` +
-		`"Classes":["none","refused","timeout","unreachable","tls","protocol","status","content","local"],` +
+		`"Classes":["none","refused","timeout","unreachable","stalled","tls","protocol","status","content","local"],` +
 		`"Statuses":["unknown","up","falling","down","rising"]}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)

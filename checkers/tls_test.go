@@ -182,7 +182,7 @@ func TestTLSRefusals(t *testing.T) {
 		{"too old", oldOnly, 10 * time.Second, ClassTLS, "the server refused the handshake: tls: protocol version not supported"},
 		{"no TLS", plain, 10 * time.Second, ClassTLS, "the server does not speak TLS on this port"},
 		{"closes", closes, 10 * time.Second, ClassTLS, "the server closed the connection during the TLS handshake"},
-		{"stalls", stalls, 50 * time.Millisecond, ClassTimeout, "connected, but no TLS handshake within LIMIT"},
+		{"stalls", stalls, 50 * time.Millisecond, ClassStalled, "connected, but no TLS handshake within LIMIT"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
