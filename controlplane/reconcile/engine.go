@@ -23,6 +23,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	want   *Want          // guarded by mu; nil until the first Update
+	tried  *Want          // guarded by mu; what the last pass was for
 	status []TargetStatus // guarded by mu
 }
 
@@ -96,7 +97,8 @@ func (e *Engine) Resync() {
 	}
 }
 
-// Run makes passes until ctx ends.
+// Run makes passes until ctx ends, and then one more if something is wanted that
+// none was made for: whoever stops the daemon finds its last decision in force.
 func (e *Engine) Run(ctx context.Context) error {
 	backoff := shortBackoff
 	next := time.NewTimer(e.resync)
@@ -104,11 +106,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return e.finish(ctx)
 		case <-next.C:
 		case <-e.kick:
 			if !pause(ctx, coalesce) {
-				return nil
+				return e.finish(ctx)
 			}
 			e.settle()
 		}
@@ -120,6 +122,21 @@ func (e *Engine) Run(ctx context.Context) error {
 		next.Reset(e.resync)
 		backoff = shortBackoff
 	}
+}
+
+// lastPass is how long the pass at the end of Run may take.
+const lastPass = 5 * time.Second
+
+func (e *Engine) finish(ctx context.Context) error {
+	e.mu.Lock()
+	done := e.want == e.tried
+	e.mu.Unlock()
+	if done {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPass)
+	defer cancel()
+	return e.Sync(ctx)
 }
 
 // settle forgets a call for a pass that came during the pause: the pass that now

@@ -116,7 +116,7 @@ func (e *Engine) conclude(ctx context.Context, want *Want) error {
 		published[i] = t.status
 	}
 	e.mu.Lock()
-	e.status = published
+	e.status, e.tried = published, want
 	e.mu.Unlock()
 	return errors.Join(errs...)
 }

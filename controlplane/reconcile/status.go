@@ -19,9 +19,13 @@ type TargetStatus struct {
 }
 
 // Status tells of every target, in the order of Options.Targets, as of the end
-// of the last pass.
+// of the last pass. None is in sync while that pass was for less than is wanted.
 func (e *Engine) Status() []TargetStatus {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.status)
+	status := slices.Clone(e.status)
+	for i := range status {
+		status[i].InSync = status[i].InSync && e.want == e.tried
+	}
+	return status
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,8 +84,12 @@ func (e *engine) http() *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: e.Client.DialContext, DisableKeepAlives: true}}
 }
 
+// upload is how much a program finds on its standard input.
+const upload = 200_000
+
 func (e *engine) run(ctx context.Context, name string, args ...string) ([]byte, error) {
 	cmd := e.Client.Command(ctx, name, args...)
+	cmd.Stdin = bytes.NewReader(text(upload))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -120,12 +125,32 @@ func TestEveryClientGetsThePage(t *testing.T) {
 	for name, mode := range map[string]maps.AttachMode{"tc": maps.AttachTC, "xdp": maps.AttachXDP} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, mode, 20000)
-			for _, c := range clients {
+			for _, c := range slices.Repeat(clients, attempts) {
 				for _, vip := range []netip.Addr{e.VIP4, e.VIP6} {
 					e.fetch(t, c, vip)
 				}
 			}
 		})
+	}
+}
+
+// TestChecksumsOfEveryKind has the client and the director leave checksums to
+// the transmitter, or not: tc sees packets whose sum is there, whose sum is
+// missing, and must answer each so that the client's kernel takes it. (XDP's
+// answers are the same bytes in all cases.)
+func TestChecksumsOfEveryKind(t *testing.T) {
+	e := newEngine(t, maps.AttachTC, 5000)
+	for _, client := range []bool{true, false} {
+		for _, director := range []bool{true, false} {
+			if err := errors.Join(e.Client.TxChecksum("eth0", client), e.Director.TxChecksum("eth0", director)); err != nil {
+				t.Fatal(err)
+			}
+			t.Run(fmt.Sprintf("client offload %t, director offload %t", client, director), func(t *testing.T) {
+				for _, vip := range []netip.Addr{e.VIP4, e.VIP6} {
+					e.fetch(t, clients[0], vip)
+				}
+			})
+		}
 	}
 }
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/maitred-lb/maitred/maps"
+	"github.com/maitred-lb/maitred/test/dropper"
+)
+
+// attempts is how many fetches each client makes for each address.
+const attempts = 25
+
+// TestThePageSurvivesLoss loses 5 % of the packets each way. What a client
+// misses is asked for again by its own retransmission timer: see on_request in
+// bpf/include/tcp.h.
+func TestThePageSurvivesLoss(t *testing.T) {
+	const loss = 0.05
+	e := newEngine(t, maps.AttachTC, 20000)
+	var droppers []*dropper.Dropper
+	for _, d := range []dropper.Direction{dropper.Ingress, dropper.Egress} {
+		dr, err := dropper.Attach(e.Client.Namespace, "eth0", d, loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = dr.Close() })
+		droppers = append(droppers, dr)
+	}
+	for _, c := range clients {
+		for _, vip := range []netip.Addr{e.VIP4, e.VIP6} {
+			t.Run(c.name+" "+vip.String(), func(t *testing.T) {
+				var wg sync.WaitGroup
+				for range attempts {
+					wg.Go(func() { e.fetch(t, c, vip) })
+				}
+				wg.Wait()
+			})
+		}
+	}
+	for _, d := range droppers {
+		n, err := d.Counts()
+		if err != nil || n.Dropped == 0 {
+			t.Errorf("the dropper saw %d packets and lost %d: %v", n.Seen, n.Dropped, err)
+		}
+		t.Logf("lost %d of %d packets", n.Dropped, n.Seen)
+	}
+}
