@@ -69,7 +69,7 @@ func (n *network) carry(frame []byte, toClient bool) {
 
 // Limits that no exchange comes near unless two ends keep each other busy.
 const (
-	mostPackets = 20000
+	mostPackets = 5000
 	mostTime    = 3600 * 1000
 )
 

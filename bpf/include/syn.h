@@ -17,9 +17,10 @@ static __always_inline __u32 client_mss(const struct frame *f,
 	__u32 mss = p->v6 ? 1220 : 536;
 
 	for (int i = 0; i < OPTIONS_MAX; i++) {
-		__u8 option[4] = {};
+		__u8 option[4];
 
-		if (at >= p->payload || frame_load(f, at, option, 1))
+		/* Less than four bytes hold no such option. */
+		if (at + 4 > p->payload || frame_load(f, at, option, 4))
 			return mss;
 		if (option[0] == OPTION_END)
 			return mss;
@@ -27,15 +28,9 @@ static __always_inline __u32 client_mss(const struct frame *f,
 			at++;
 			continue;
 		}
-		if (at + 2 > p->payload || frame_load(f, at, option, 2))
-			return mss;
-		if (option[0] == OPTION_MSS) {
-			if (at + 4 <= p->payload && option[1] == 4 &&
-			    !frame_load(f, at, option, 4))
-				return (__u32)option[2] << 8 | option[3];
-			return mss;
-		}
-		if (option[1] < 2)
+		if (option[0] == OPTION_MSS && option[1] == 4)
+			return (__u32)option[2] << 8 | option[3];
+		if (option[0] == OPTION_MSS || option[1] < 2)
 			return mss;
 		at += option[1];
 	}
