@@ -203,7 +203,13 @@ func (e *Engine) running(name, kind string, p *ebpf.Program, index int) bool {
 	return err == nil && info.Program == programID(p)
 }
 
+// unpinLink detaches first: a link that only loses its pin is let go of later,
+// and until then the interface takes no other.
 func (e *Engine) unpinLink(name, kind string) error {
+	if l, err := link.LoadPinnedLink(e.pin(name, kind), nil); err == nil {
+		_ = l.Detach() // fails where the interface is gone, and with it the attachment
+		_ = l.Close()
+	}
 	err := os.Remove(e.pin(name, kind))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("unpin a link: %w", err)

@@ -92,7 +92,14 @@ func (e *Engine) pinPrograms() error {
 	return nil
 }
 
+// repin pins a copy: a Program remembers its pin, and would move it instead of
+// making another.
 func repin(p *ebpf.Program, path string) error {
+	p, err := p.Clone()
+	if err != nil {
+		return fmt.Errorf("pin a program: %w", err)
+	}
+	defer p.Close() //nolint:errcheck // the pin keeps it
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("unpin the program before: %w", err)
 	}
