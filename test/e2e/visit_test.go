@@ -36,6 +36,7 @@ type visitors struct {
 
 const (
 	visitorCount = 4
+	enough       = 40 // visits to count before anything is said of them
 	patience     = 5 * time.Second
 )
 
@@ -95,13 +96,26 @@ func (v *visitors) fetch(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("status %s, body %.80q", res.Status, body)
 }
 
+func (v *visitors) total() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	total := len(v.failed)
+	for _, n := range v.counts {
+		total += n
+	}
+	return total
+}
+
 func (v *visitors) stop() {
 	v.cancel()
 	v.wg.Wait()
 }
 
-// report prints the counts and forgets them.
+// report prints the counts of enough visits and forgets them.
 func (v *visitors) report(w io.Writer) {
+	for deadline := time.Now().Add(time.Minute); v.total() < enough && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	_, _ = fmt.Fprintf(w, "%d from a, %d from b, %d sorry, %d failed\n",
@@ -126,8 +140,8 @@ func cmdVisit(ts *testscript.TestScript, _ bool, args []string) {
 	case args[0] == "mark" && v != nil:
 		v.report(ts.Stdout())
 	case args[0] == "stop" && v != nil:
-		v.stop()
 		v.report(ts.Stdout())
+		v.stop()
 	default:
 		ts.Fatalf("usage: visit start NAME ADDRESS, visit mark|stop NAME")
 	}
