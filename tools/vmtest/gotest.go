@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/maitred-lb/maitred/tools/vmtest/initramfs"
 )
@@ -46,7 +45,8 @@ func addTests(ctx context.Context, tree *initramfs.Archive, o options, work stri
 		if err := tree.Copy(testdata, filepath.Join(dir, "testdata")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		limit := fmt.Sprintf("-test.timeout=%v", max(o.timeout-10*time.Second, time.Second))
+		// Less than the whole, so that a test that hangs shows where.
+		limit := fmt.Sprintf("-test.timeout=%v", o.timeout*2/3)
 		commands = append(commands, command{Name: p.path, Dir: dir, Args: append([]string{binary, limit}, flags...)})
 	}
 	return commands, nil
