@@ -147,7 +147,7 @@ func (e *Engine) attachTC(iface netlink.Link) error {
 // where there is none on this very interface.
 func (e *Engine) attachLink(name, kind string, p *ebpf.Program, index int, attach func() (link.Link, error)) error {
 	if l, ok := e.pinnedLink(name, kind, index); ok {
-		defer l.Close() //nolint:errcheck // the pin keeps it
+		defer l.Close()
 		if err := l.Update(p); err != nil {
 			return fmt.Errorf("replace the program: %w", err)
 		}
@@ -160,7 +160,7 @@ func (e *Engine) attachLink(name, kind string, p *ebpf.Program, index int, attac
 	if err != nil {
 		return err
 	}
-	defer l.Close() //nolint:errcheck // the pin keeps it
+	defer l.Close()
 	if err := l.Pin(e.pin(name, kind)); err != nil {
 		return fmt.Errorf("pin the link: %w", err)
 	}
@@ -198,7 +198,7 @@ func (e *Engine) running(name, kind string, p *ebpf.Program, index int) bool {
 	if !ok {
 		return false
 	}
-	defer l.Close() //nolint:errcheck // only read
+	defer l.Close()
 	info, err := l.Info()
 	return err == nil && info.Program == programID(p)
 }

@@ -99,7 +99,7 @@ func repin(p *ebpf.Program, path string) error {
 	if err != nil {
 		return fmt.Errorf("pin a program: %w", err)
 	}
-	defer p.Close() //nolint:errcheck // the pin keeps it
+	defer p.Close()
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("unpin the program before: %w", err)
 	}

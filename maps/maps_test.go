@@ -247,7 +247,7 @@ func readPage(t *testing.T, m *Maps, slot uint32) *bpf.SorryPage {
 	if err := m.engine.Pages.Lookup(slot, &inner); err != nil {
 		t.Fatal(err)
 	}
-	defer inner.Close() //nolint:errcheck // only read
+	defer inner.Close()
 	content := &bpf.SorryPage{}
 	if err := inner.Lookup(uint32(0), content); err != nil {
 		t.Fatal(err)

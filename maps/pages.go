@@ -61,7 +61,7 @@ func (m *Maps) PutPage(p Page) error {
 	if err != nil {
 		return err
 	}
-	defer inner.Close() //nolint:errcheck // the slot keeps it
+	defer inner.Close()
 	if err := m.engine.Pages.Put(slot, inner); err != nil {
 		return fmt.Errorf("put page %x in slot %d: %w", p.ID, slot, err)
 	}

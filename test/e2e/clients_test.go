@@ -75,7 +75,7 @@ func getByGo(ctx context.Context, e *engine, url string) (string, []byte, error)
 	if err != nil {
 		return "", nil, err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return res.Status, body, err
 }

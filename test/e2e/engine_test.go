@@ -89,23 +89,6 @@ func (e *engine) say(t *testing.T, mode maps.Mode, orphans maps.Orphans) {
 	}
 }
 
-// count returns how many packets had the verdict, over all services.
-func (e *engine) count(t *testing.T, name string) (packets uint64) {
-	t.Helper()
-	all, err := e.maps.Counters()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, counts := range all {
-		for v, c := range counts {
-			if v.String() == name {
-				packets += c.Packets
-			}
-		}
-	}
-	return packets
-}
-
 // text makes a body of that length that repeats nowhere.
 func text(length int) []byte {
 	r := rand.New(rand.NewPCG(1, uint64(length)))

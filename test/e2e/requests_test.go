@@ -57,7 +57,7 @@ func head(ctx context.Context, e *engine, vip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // there is none
+	defer res.Body.Close()
 	if res.StatusCode != 502 || res.ContentLength != int64(len(e.body)) {
 		return fmt.Errorf("status %d, content length %d", res.StatusCode, res.ContentLength)
 	}
@@ -90,7 +90,7 @@ func post(ctx context.Context, e *engine, vip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err == nil && (res.StatusCode != 502 || !bytes.Equal(body, e.body)) {
 		err = fmt.Errorf("status %d, %s", res.StatusCode, sum(body))
@@ -144,7 +144,7 @@ func (e *engine) converse(ctx context.Context, vip netip.Addr, parts ...[]byte) 
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close() //nolint:errcheck // the answer has been read
+	defer c.Close()
 	for _, part := range parts {
 		if _, err := c.Write(part); err != nil {
 			return nil, err
@@ -158,7 +158,7 @@ func halfClosed(ctx context.Context, e *engine, vip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // the answer has been read
+	defer c.Close()
 	if _, err := c.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {
 		return err
 	}
@@ -168,19 +168,18 @@ func halfClosed(ctx context.Context, e *engine, vip netip.Addr) error {
 	return e.wantPage(io.ReadAll(c))
 }
 
+// closedBefore says nothing and half-closes. The engine can't tell it from a
+// client whose request was lost, and gives both the page.
 func closedBefore(ctx context.Context, e *engine, vip netip.Addr) error {
 	c, err := e.dial(ctx, vip)
 	if err != nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // the answer has been read
+	defer c.Close()
 	if err := c.CloseWrite(); err != nil {
 		return err
 	}
-	if answer, err := io.ReadAll(c); err != nil || len(answer) > 0 {
-		return fmt.Errorf("got %d bytes and %w", len(answer), err)
-	}
-	return nil
+	return e.wantPage(io.ReadAll(c))
 }
 
 func smallWindow(ctx context.Context, e *engine, vip netip.Addr) error {
@@ -188,7 +187,7 @@ func smallWindow(ctx context.Context, e *engine, vip netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // the answer has been read
+	defer c.Close()
 	if err := c.SetReadBuffer(2048); err != nil {
 		return err
 	}
