@@ -55,7 +55,7 @@ func services(st state.State, verdicts Verdicts) []api.Service {
 			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Sched: c.Scheduler, Page: c.Sorry.Page,
 			Mode: decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),
-			Live:    decided.Live, Total: len(pool.Servers),
+			Live:    decided.Live, Total: len(pool.Serving(c)),
 			Budget:   Budget(st.Config, c).Seconds(),
 			Verdicts: map[string]api.Counter{},
 		}

@@ -82,7 +82,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		e.log.Debug("cut an answer short", "error", err)
 		_ = srv.Close() // what is still open is cut; there is nobody to tell
 	}
-	<-served
+	_ = <-served
 	return nil
 }
 

@@ -22,7 +22,12 @@ func (b builder) services(cfg *Config) []Service {
 		path := at("services", i)
 		s := b.service(path, r, cfg)
 		b.claim(path, s, taken)
-		services = append(services, s)
+		parts := byFamily(s)
+		for _, part := range parts {
+			pool, _ := cfg.Pool(s.Pool)
+			b.reachable(path, part, pool)
+		}
+		services = append(services, parts...)
 		names = append(names, r.Name)
 	}
 	b.names("services", names)
@@ -51,9 +56,26 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 		pool, _ := cfg.Pool(r.Pool)
 		b.families(path+".addresses", r.Addresses, s.Method, pool)
 		b.translation(path, s, pool)
-		b.reachable(path, s.Quorum, pool)
 	}
 	return s
+}
+
+// byFamily makes two services of one that has addresses of both families.
+func byFamily(s Service) []Service {
+	four, six := s, s
+	four.Name, six.Name = s.Name+"/ipv4", s.Name+"/ipv6"
+	four.Addresses, six.Addresses = nil, nil
+	for _, a := range s.Addresses {
+		if a.Is4() {
+			four.Addresses = append(four.Addresses, a)
+		} else {
+			six.Addresses = append(six.Addresses, a)
+		}
+	}
+	if len(four.Addresses) == 0 || len(six.Addresses) == 0 {
+		return []Service{s}
+	}
+	return []Service{four, six}
 }
 
 func (b builder) addresses(path string, texts []string) []netip.Addr {
@@ -176,16 +198,20 @@ func (b builder) amount(path, text string) (n int, percent bool) {
 	return n, percent
 }
 
-// reachable reports a quorum that the pool cannot meet.
-func (b builder) reachable(path string, q Quorum, pool Pool) {
-	if !b.ok(path+".quorum.min", path+".quorum.hysteresis", path+".quorum") {
+// reachable reports a quorum that the servers cannot meet.
+func (b builder) reachable(path string, s Service, pool Pool) {
+	q, servers := s.Quorum, len(pool.Serving(s))
+	if servers == 0 || !b.ok(path+".quorum.min", path+".quorum.hysteresis", path+".quorum") {
 		return
 	}
-	most, of := len(pool.Servers), fmt.Sprintf("the %d servers of pool %q", len(pool.Servers), pool.Name)
+	most, of := servers, fmt.Sprintf("the %d servers of pool %q", servers, pool.Name)
+	if servers < len(pool.Servers) {
+		of += " that are of the address's family"
+	}
 	if q.Percent {
 		most, of = 100, "100%"
 	}
-	if need := q.Min + q.Hysteresis; need > most && len(pool.Servers) > 0 {
+	if need := q.Min + q.Hysteresis; need > most {
 		what := "min is"
 		if q.Hysteresis > 0 {
 			what = "min and hysteresis together are"

@@ -132,10 +132,13 @@ const (
 )
 
 // Service is a virtual service: one pool behind any number of addresses and
-// ports, which live and say sorry together.
+// ports, which live and say sorry together. A service that the file gives
+// addresses of both families is two here, called NAME/ipv4 and NAME/ipv6: an
+// address is served by the servers of its own family, and those of the other
+// may all be down.
 type Service struct {
 	Name      string
-	Addresses []netip.Addr
+	Addresses []netip.Addr // at least one, all of one family
 	Ports     []uint16
 	Protocol  Protocol
 	Scheduler string // wlc, wrr, rr, mh or sh
@@ -235,6 +238,18 @@ func (c *Config) Check(name string) (Check, bool) {
 		}
 	}
 	return Check{}, false
+}
+
+// Serving lists the servers of the pool that can serve the service: those of its
+// address family.
+func (p Pool) Serving(s Service) []Server {
+	var out []Server
+	for _, server := range p.Servers {
+		if len(s.Addresses) > 0 && server.Address.Is4() == s.Addresses[0].Is4() {
+			out = append(out, server)
+		}
+	}
+	return out
 }
 
 // Target is where a check probes a real server: the check's own port, else the

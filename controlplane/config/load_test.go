@@ -90,7 +90,7 @@ admin: {socket: /run/Other.sock}
 	if got := cfg.Pools[0].Servers[1]; got.Name != "2001:db8::1" || got.Port != 8443 || got.Weight != 1 {
 		t.Errorf("server: %+v", got)
 	}
-	shop, dns := cfg.Services[0], cfg.Services[1]
+	shop, six, dns := cfg.Services[0], cfg.Services[1], cfg.Services[2]
 	if want := (Quorum{Min: 50, Hysteresis: 10, Percent: true}); shop.Quorum != want {
 		t.Errorf("quorum %+v, want %+v", shop.Quorum, want)
 	}
@@ -100,8 +100,11 @@ admin: {socket: /run/Other.sock}
 	if dns.Protocol != UDP || dns.Sorry.Page != "" {
 		t.Errorf("service dns: %+v", dns)
 	}
-	if got := len(shop.Virtuals()); got != 4 {
-		t.Errorf("%d virtual services, want 4", got)
+	if got := len(shop.Virtuals()); got != 2 || shop.Name != "shop/ipv4" {
+		t.Errorf("%s: %d virtual services, want 2", shop.Name, got)
+	}
+	if got := len(six.Virtuals()); got != 2 || six.Name != "shop/ipv6" || six.Quorum != shop.Quorum {
+		t.Errorf("%+v: %d virtual services, want 2", six, got)
 	}
 }
 

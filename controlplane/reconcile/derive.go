@@ -99,10 +99,7 @@ func row(decided state.Service, page maps.PageID) maps.Service {
 func forward(s state.State, c config.Service, v config.Virtual, mute bool) Forward {
 	f := Forward{Scheduler: c.Scheduler, Destinations: map[netip.AddrPort]Destination{}}
 	pool, _ := s.Config.Pool(c.Pool)
-	for _, server := range pool.Servers {
-		if c.Method != config.TUN && server.Address.Is4() != v.Addr.Addr().Is4() {
-			continue // only a tunnel leads from one family to the other
-		}
+	for _, server := range pool.Serving(c) {
 		port := server.Port
 		if port == 0 {
 			port = v.Addr.Port()

@@ -40,10 +40,11 @@ func baseConfig() *config.Config {
 		}}},
 		Pages: []config.Page{closed(1)},
 		Services: []config.Service{
-			service("shop", config.TCP, []string{"192.0.2.10", "2001:db8::10"}, 80, 443),
+			service("shop", config.TCP, []string{"192.0.2.10"}, 80, 443),
 			withoutPage(service("bare", config.TCP, []string{"192.0.2.11"}, 25)),
 			withoutPage(service("names", config.UDP, []string{"192.0.2.12"}, 53)),
 			service("solo", config.TCP, []string{"192.0.2.13"}, 80),
+			service("shop6", config.TCP, []string{"2001:db8::10"}, 80, 443),
 		},
 	}
 }

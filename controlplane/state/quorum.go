@@ -8,7 +8,7 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
-// tally counts the servers of a pool by verdict, and their weights.
+// tally counts the servers of a service by verdict, and their weights.
 type tally struct {
 	up, unknown, drain, total              int
 	upWeight, unknownWeight, weightInTotal int
@@ -17,7 +17,7 @@ type tally struct {
 func countPool(s State, c config.Service) tally {
 	var t tally
 	pool, _ := s.Config.Pool(c.Pool)
-	for _, server := range pool.Servers {
+	for _, server := range pool.Serving(c) {
 		t.total++
 		t.weightInTotal += server.Weight
 		switch s.Servers[ServerID{Pool: pool.Name, Name: server.Name}].Verdict {
