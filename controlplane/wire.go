@@ -48,7 +48,7 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 		reconcile.NewAttachments(sorry),
 		reconcile.NewAddresses(interfaces, ledger),
 	}
-	ipvs, err := openIPVS(cfg.Director.Forwarding, in.Logger)
+	ipvs, err := openIPVS(cfg.Director.Forwarding, ledger, in.Logger)
 	if err != nil {
 		return p, err
 	}
@@ -77,15 +77,18 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 	}, nil
 }
 
-// openIPVS returns nil where IPVS is not to be had and need not be.
-func openIPVS(f config.Forwarding, log *slog.Logger) (*reconcile.IPVS, error) {
-	if f == config.ForwardingNone {
+// openIPVS returns nil where IPVS is not to be had and need not be. Without
+// forwarding it is still needed for what an earlier configuration left there.
+func openIPVS(f config.Forwarding, ledger *reconcile.Ledger, log *slog.Logger) (*reconcile.IPVS, error) {
+	if f == config.ForwardingNone && !ledger.Forwards() {
 		return nil, nil
 	}
 	ipvs, err := reconcile.OpenIPVS()
 	switch {
 	case err == nil:
 		return ipvs, nil
+	case f == config.ForwardingNone && errors.Is(err, fs.ErrNotExist):
+		return nil, nil
 	case f == config.ForwardingAuto && errors.Is(err, fs.ErrNotExist):
 		log.Warn("this kernel has no IPVS: services are checked and say sorry, but nothing is forwarded", "error", err)
 		return nil, nil

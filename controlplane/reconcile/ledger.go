@@ -53,6 +53,9 @@ func OpenLedger(path string) (*Ledger, error) {
 	return l, nil
 }
 
+// Forwards tells whether something of IPVS is still ours, be it wanted or not.
+func (l *Ledger) Forwards() bool { return len(l.all(kindVirtual))+len(l.all(kindSetting)) > 0 }
+
 // all returns a copy of the entries of a kind.
 func (l *Ledger) all(k kind) map[string]string {
 	l.mu.Lock()

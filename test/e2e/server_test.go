@@ -20,13 +20,15 @@ import (
 )
 
 // realServer answers / with its name, /healthz with its health, /other with 200
-// and /stream with a line every now and then, on port 80.
+// and /stream with a line every now and then, on port 80. A datagram to port 53 it
+// answers with its name.
 type realServer struct {
 	name   string
 	host   netlab.Host
 	sick   atomic.Bool
 	probes atomic.Int64
 	http   *http.Server
+	udp    net.PacketConn
 	cut    []*dropper.Dropper
 }
 
@@ -61,10 +63,28 @@ func (r *realServer) start() error {
 	}
 	r.http = &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
 	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(r.http, l)
+	if r.udp, err = r.host.ListenPacket(context.Background(), "udp", ":53"); err != nil {
+		return err
+	}
+	go r.answerDatagrams(r.udp)
 	return nil
 }
 
-func (r *realServer) stop() { _ = r.http.Close() }
+func (r *realServer) answerDatagrams(c net.PacketConn) {
+	buf := make([]byte, 1500)
+	for {
+		_, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		_, _ = c.WriteTo([]byte(r.name), from)
+	}
+}
+
+func (r *realServer) stop() {
+	_ = r.http.Close()
+	_ = r.udp.Close()
+}
 
 // unplug loses every packet to and from the server: nobody is told.
 func (r *realServer) unplug() error {

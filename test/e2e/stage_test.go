@@ -181,7 +181,7 @@ func (s *stage) until(ts *testscript.TestScript, limit time.Duration, what strin
 }
 
 func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
-	const usage = "usage: await TIME service|server NAME STATE, await TIME event TEXT"
+	const usage = "usage: await TIME service|server|attached NAME STATE, await TIME event TEXT"
 	s := stageOf(ts)
 	if len(args) < 3 {
 		ts.Fatalf(usage)
@@ -196,9 +196,20 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 		s.until(ts, limit, what, func(st api.Status) bool { return serviceMode(st, args[2]) == args[3] && settled(st) })
 	case args[1] == "server" && len(args) == 4:
 		s.until(ts, limit, what, func(st api.Status) bool { return serverVerdict(st, args[2]) == args[3] && settled(st) })
+	case args[1] == "attached" && len(args) == 4:
+		s.until(ts, limit, what, func(st api.Status) bool { return attached(st, args[2]) == args[3] })
 	default:
 		ts.Fatalf(usage)
 	}
+}
+
+func attached(st api.Status, dev string) string {
+	for _, a := range st.Attachments {
+		if a.Interface == dev && a.TC {
+			return "yes"
+		}
+	}
+	return "no"
 }
 
 // settled tells whether the kernel has been told all that was decided.

@@ -24,6 +24,7 @@ import (
 //	daemon start|kill|stop|reload   in the director, with $WORK/maitred.yaml
 //	await TIME service NAME MODE    waits until the daemon says so
 //	await TIME server NAME VERDICT
+//	await TIME attached DEV yes|no
 //	await TIME event TEXT           waits for an event whose JSON has the text
 //	server NAME sick|well           the health page turns; the server keeps serving
 //	server NAME stop|start          its listener and its connections are closed
@@ -31,6 +32,8 @@ import (
 //	flip N SERVICE                  all health pages turn bad and good, N times each
 //	visit start|stop|mark NAME      visitors with new connections; see visitors
 //	hold NAME open|reads|reset      a connection that stays open
+//	ask ADDRESS N                   N datagrams, each from a port of its own
+//	link add|delete DEV             a further interface of the director
 //	probes SERVER COUNT TIME        counts the probes that a server gets
 //	director|client COMMAND         runs a program in that host
 func TestStories(t *testing.T) {
@@ -46,6 +49,8 @@ func TestStories(t *testing.T) {
 			"flip":     cmdFlip,
 			"visit":    cmdVisit,
 			"hold":     cmdHold,
+			"ask":      cmdAsk,
+			"link":     cmdLink,
 			"probes":   cmdProbes,
 			"director": cmdDirector,
 			"client":   cmdClient,
