@@ -226,3 +226,30 @@ func status(e *reconcile.Engine, name string) reconcile.TargetStatus {
 	}
 	return reconcile.TargetStatus{}
 }
+
+// TestLastDecisionIsCarriedOut stops the engine before the pause ends in which
+// further changes could have joined.
+func TestLastDecisionIsCarriedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		stop := r.run(t)
+		r.engine.Update(derive(func(*config.Config) {}, true, result(a, up)))
+		if slices.ContainsFunc(r.engine.Status(), func(s reconcile.TargetStatus) bool { return s.InSync }) {
+			t.Error("a target is in sync before a pass was made")
+		}
+		stop()
+		if len(r.kernel.RowTable) == 0 {
+			t.Error("the kernel never heard of the last decision")
+		}
+		for _, s := range r.engine.Status() {
+			if !s.InSync {
+				t.Errorf("%s is not in sync after the last pass", s.Name)
+			}
+		}
+		reads := r.reads()
+		r.run(t)()
+		if *reads != 0 {
+			t.Error("a pass was made though nothing new was wanted")
+		}
+	})
+}
