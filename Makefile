@@ -14,7 +14,7 @@ KERNEL_DIRS := bpf maps controlplane/reconcile test
 # Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine.
 VM_DIRS     := bpf maps controlplane/reconcile test
 # What those tests find there besides themselves.
-VM_FILES    := curl wget nginx bpftool /usr/bin/python3
+VM_FILES    := ipvsadm curl wget nginx bpftool /usr/bin/python3
 
 empty      :=
 space      := $(empty) $(empty)

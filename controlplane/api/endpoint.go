@@ -82,7 +82,9 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		e.log.Debug("cut an answer short", "error", err)
 		_ = srv.Close() // what is still open is cut; there is nobody to tell
 	}
-	_ = <-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", e.path, err)
+	}
 	return nil
 }
 
