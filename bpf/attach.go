@@ -65,9 +65,8 @@ func (e *Engine) Attach(name string, mode AttachMode) (Attachment, error) {
 	}
 	attrs := iface.Attrs()
 	a := Attachment{Interface: name, Index: attrs.Index}
-	mtu := SorryInterface{Mtu: uint32(attrs.MTU)}
-	if err := e.Interfaces.Put(uint32(attrs.Index), mtu); err != nil {
-		return a, fmt.Errorf("note the MTU of %s: %w", name, err)
+	if err := e.noteMTU(attrs); err != nil {
+		return a, err
 	}
 	if err := e.attachTC(iface); err != nil {
 		return a, fmt.Errorf("attach to %s by tc: %w", name, err)
@@ -102,8 +101,8 @@ func (e *Engine) Detach(name string) error {
 }
 
 // Attached lists the interfaces that the programs of this build are on. One
-// that still has an older program, or that has come back as another device
-// under its name, is listed without it.
+// that still has an older program, that has come back as another device under
+// its name, or whose MTU has changed, is listed without it.
 func (e *Engine) Attached() ([]Attachment, error) {
 	names, err := e.pinnedInterfaces()
 	if err != nil {
@@ -116,6 +115,7 @@ func (e *Engine) Attached() ([]Attachment, error) {
 			a.Index = iface.Attrs().Index
 			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
 			a.TC = e.running(name, kindTCX, e.MaitredTc, a.Index) || e.clsactRunning(iface)
+			a.XDP, a.TC = a.XDP && e.knowsMTU(iface.Attrs()), a.TC && e.knowsMTU(iface.Attrs())
 		}
 		out = append(out, a)
 	}

@@ -17,34 +17,51 @@ import (
 type Engine struct {
 	SorryObjects
 	dir  string
+	lock *os.File // of dir
 	page *ebpf.MapSpec
 }
+
+// ErrLocked is returned while another process has the folder.
+var ErrLocked = errors.New("another process has the lock")
 
 // Load adopts the maps that are pinned under dir, or makes them, and loads the
 // programs of this build. Programs that are attached already go on running
 // until Attach replaces them. dir is made if need be, and the BPF file system
-// mounted where it is not.
+// mounted where it is not; it must hold nothing of anybody else, and no other
+// process may have it loaded.
 func Load(dir string) (*Engine, error) {
-	if err := prepare(dir); err != nil {
-		return nil, err
-	}
 	spec, err := LoadSorry()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs of this build: %w", err)
 	}
+	if err := prepare(dir); err != nil {
+		return nil, err
+	}
+	if err := checkOwn(dir, spec); err != nil {
+		return nil, err
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinByName
 	}
-	e := &Engine{dir: dir, page: spec.Maps["pages"].InnerMap.Copy()}
+	e := &Engine{dir: dir, lock: lock, page: spec.Maps["pages"].InnerMap.Copy()}
 	e.page.Name = "page"
 	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}
 	if err := spec.LoadAndAssign(&e.SorryObjects, opts); err != nil {
-		return nil, explain(dir, err)
+		return nil, errors.Join(explain(dir, err), lock.Close())
 	}
 	if err := e.pinPrograms(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// Close gives the descriptors and the lock back. All that is pinned stays.
+func (e *Engine) Close() error {
+	return errors.Join(e.SorryObjects.Close(), e.lock.Close())
 }
 
 // NewPage makes the inner map that holds one page, not yet in any slot. The
@@ -72,8 +89,14 @@ func (e *Engine) Withdraw() error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(e.dir); err != nil {
-		return fmt.Errorf("unpin the sorry engine: %w", err)
+	spec, err := LoadSorry()
+	if err != nil {
+		return fmt.Errorf("read the programs of this build: %w", err)
+	}
+	for _, name := range append(own(spec), "") {
+		if err := os.Remove(filepath.Join(e.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("unpin the sorry engine: %w", err)
+		}
 	}
 	return nil
 }
@@ -121,26 +144,4 @@ func explain(dir string, err error) error {
 	default:
 		return fmt.Errorf("load the sorry engine: %w", err)
 	}
-}
-
-const bpffs = "/sys/fs/bpf"
-
-// prepare makes dir on a BPF file system.
-func prepare(dir string) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(bpffs, &fs); err == nil && fs.Type != unix.BPF_FS_MAGIC {
-		if err := unix.Mount("bpf", bpffs, "bpf", 0, "mode=700"); err != nil {
-			return fmt.Errorf("mount a BPF file system on %s (CAP_SYS_ADMIN is needed, or mount -t bpf bpf %s beforehand): %w", bpffs, bpffs, err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(dir, linkFolder), 0o700); err != nil {
-		return fmt.Errorf("make the folder for pinned maps: %w", err)
-	}
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return fmt.Errorf("look at %s: %w", dir, err)
-	}
-	if fs.Type != unix.BPF_FS_MAGIC {
-		return fmt.Errorf("%s is not on a BPF file system: choose a folder under %s", dir, bpffs)
-	}
-	return nil
 }

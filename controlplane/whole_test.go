@@ -90,7 +90,7 @@ func (w *whole) write(more string) {
 }
 
 func (w *whole) wire(cfg *config.Config, in Inputs) (Parts, error) {
-	ledger, err := reconcile.OpenLedger(filepath.Join(filepath.Dir(w.file), ledgerFile))
+	ledger, err := reconcile.OpenLedger(filepath.Join(filepath.Dir(w.file), "owned.json"))
 	if err != nil {
 		return Parts{}, err
 	}

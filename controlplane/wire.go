@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strings"
 
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
@@ -17,8 +18,12 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// ledgerFile, beside the socket, holds what in the kernel is ours.
-const ledgerFile = "owned.json"
+// ledgerFile, beside the socket, holds what in the kernel is ours. It is named
+// after the folder of pins, which is one daemon's alone.
+func ledgerFile(cfg *config.Config) string {
+	name := "owned" + strings.ReplaceAll(cfg.Director.PinPath, "/", "-") + ".json"
+	return filepath.Join(filepath.Dir(cfg.Admin.Socket), name)
+}
 
 // Wire makes the parts that act on this machine: it adopts what is pinned, and
 // opens what the configuration needs.
@@ -39,7 +44,7 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 		return p, err
 	}
 	opened.add(interfaces)
-	ledger, err := reconcile.OpenLedger(filepath.Join(filepath.Dir(cfg.Admin.Socket), ledgerFile))
+	ledger, err := reconcile.OpenLedger(ledgerFile(cfg))
 	if err != nil {
 		in.Logger.Warn("only what the configuration names is known to be ours", "error", err)
 	}

@@ -28,6 +28,15 @@ func open(t *testing.T, path string) *Maps {
 	return m
 }
 
+// reopen is what a later process does.
+func (m *Maps) reopen(t *testing.T, path string) *Maps {
+	t.Helper()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, path)
+}
+
 func pinPath(t *testing.T) string {
 	t.Helper()
 	kernel.RequireBPF(t)
@@ -74,7 +83,8 @@ func TestRowsAreReadAsWritten(t *testing.T) {
 		}
 	}
 	check(m)
-	check(open(t, path)) // as a later process finds them
+	m = m.reopen(t, path)
+	check(m)
 
 	for range 2 { // the second is of what is gone
 		if err := m.DeleteService(keyB); err != nil {
@@ -130,14 +140,15 @@ func TestPageLivesWhileARowPointsToIt(t *testing.T) {
 		t.Error("page 1 still has its slot after two changes")
 	}
 	// The next process finds that page 2 is nobody's current page.
-	wantPages(t, open(t, path), 3)
+	wantPages(t, m.reopen(t, path), 3)
 }
 
 func TestPageIsReadBack(t *testing.T) {
 	path := pinPath(t)
 	p := testPage(11, "seats taken")
-	put(t, open(t, path), p)
 	m := open(t, path)
+	put(t, m, p)
+	m = m.reopen(t, path)
 	// No row points to it, so the new process has freed it and takes it anew.
 	wantPages(t, m)
 	put(t, m, p)
@@ -169,8 +180,9 @@ func TestBadPages(t *testing.T) {
 
 func TestKeysOutliveTheProcess(t *testing.T) {
 	path := pinPath(t)
-	first := keys(t, open(t, path))
 	m := open(t, path)
+	first := keys(t, m)
+	m = m.reopen(t, path)
 	if got := keys(t, m); got != first {
 		t.Error("opening again changed the keys")
 	}

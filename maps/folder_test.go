@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/maitred-lb/maitred/bpf"
+	"github.com/maitred-lb/maitred/test/netlab"
+)
+
+func TestOneProcessHasTheFolder(t *testing.T) {
+	path := pinPath(t)
+	m := open(t, path)
+	if second, err := Open(path); !errors.Is(err, bpf.ErrLocked) {
+		t.Errorf("a second process: %v, %v", second, err)
+	}
+	m.reopen(t, path)
+}
+
+func TestForeignPinsStay(t *testing.T) {
+	path := pinPath(t)
+	m := open(t, path)
+	theirs, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	pin := filepath.Join(path, "theirs")
+	if err := theirs.Pin(pin); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Withdraw(); err == nil {
+		t.Error("the folder went although somebody has a pin in it")
+	}
+	if _, err := os.Stat(pin); err != nil {
+		t.Errorf("the pin of somebody else: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "theirs") {
+		t.Errorf("open a folder with somebody else's pin: %v", err)
+	}
+	if err := os.Remove(pin); err != nil {
+		t.Fatal(err)
+	}
+	m = open(t, path)
+	if err := m.Withdraw(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder after withdrawal: %v", err)
+	}
+}
+
+func TestTheRootIsNoFolderOfItsOwn(t *testing.T) {
+	pinPath(t)
+	if _, err := Open("/sys/fs/bpf"); err == nil {
+		t.Error("the root of the BPF file system was accepted")
+	}
+}
+
+// TestAttachmentFollowsTheInterface takes an interface away, brings it back more
+// often than the programs know interfaces, and changes its MTU.
+func TestAttachmentFollowsTheInterface(t *testing.T) {
+	m := open(t, pinPath(t))
+	ns, peer := netlab.Make(t, "director"), netlab.Make(t, "peer")
+	add := func(mtu int) {
+		t.Helper()
+		err := netlab.Veth(netlab.End{In: ns, Name: "eth0.1"}, netlab.End{In: peer, Name: "eth0"}, mtu)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range 3 {
+		add(1500)
+		attach(t, m, ns, true)
+		if err := ns.Delete("eth0.1"); err != nil {
+			t.Fatal(err)
+		}
+		wantAttached(t, m, ns, fmt.Sprintf("gone, round %d", round), false)
+	}
+	var index uint32
+	known := 0
+	for entries := m.engine.Interfaces.Iterate(); entries.Next(&index, new(bpf.SorryInterface)); known++ {
+	}
+	if known > 1 {
+		t.Errorf("%d interfaces are noted, one was there last", known)
+	}
+	add(1500)
+	attach(t, m, ns, false)
+	link, err := ns.Netlink().LinkByName("eth0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ns.Netlink().LinkSetMTU(link, 1400); err != nil {
+		t.Fatal(err)
+	}
+	wantAttached(t, m, ns, "another MTU", false)
+	attach(t, m, ns, false)
+	if err := ns.Do(m.Withdraw); err != nil {
+		t.Error(err)
+	}
+}
+
+func attach(t *testing.T, m *Maps, ns *netlab.Namespace, xdp bool) {
+	t.Helper()
+	mode := AttachTC
+	if xdp {
+		mode = AttachXDP
+	}
+	for range 2 { // the second finds it done
+		err := ns.Do(func() error {
+			a, err := m.Attach("eth0.1", mode)
+			if err == nil && (!a.TC || a.XDP != xdp) {
+				err = fmt.Errorf("attached %+v", a)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantAttached(t, m, ns, "attached", true)
+}
+
+func wantAttached(t *testing.T, m *Maps, ns *netlab.Namespace, when string, want bool) {
+	t.Helper()
+	err := ns.Do(func() error {
+		all, err := m.Attached()
+		if err == nil && (len(all) != 1 || all[0].Interface != "eth0.1" || all[0].TC != want) {
+			err = fmt.Errorf("%s: attached %+v, want tc %t", when, all, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
