@@ -167,7 +167,7 @@ func TestReloadHeld(t *testing.T) {
 		probes := []Probe{probeOf("a", f, usual), probeOf("b", f, usual), probeOf("c", f, usual)}
 		b := newRig(t, probes...)
 		b.pass(time.Second)
-		if f.flying[at] != perTarget || b.Stats().Held != 1 {
+		if f.flying[at] != PerTarget || b.Stats().Held != 1 {
 			t.Fatalf("%d in flight, %d held", f.flying[at], b.Stats().Held)
 		}
 		var held Key

@@ -65,14 +65,6 @@ type Timing struct {
 	Fall         int           // failures in a row that lower it
 }
 
-// Budget is the longest time from a server's death to the verdict that it is
-// down: one interval, with its jitter, until the check starts, then Fall runs
-// that each take their timeout or the fast interval, whichever is longer.
-func (t Timing) Budget() time.Duration {
-	step := max(t.FastInterval, t.Timeout)
-	return t.Interval + t.Interval/jitterShare + time.Duration(t.Fall-1)*step + t.Timeout
-}
-
 // jitterShare is the part of the interval by which a run may start late on
 // purpose: a twentieth, that is 5 %.
 const jitterShare = 20

@@ -131,6 +131,10 @@ func (s *Scheduler) Snapshot() []ProbeState {
 	for _, sh := range s.shards {
 		all = sh.snapshot(all)
 	}
+	lines := newLines(len(all), func(i int) (Key, Timing) { return all[i].Key, all[i].Timing })
+	for i := range all {
+		all[i].Budget = lines.budget(all[i].Key, all[i].Timing)
+	}
 	slices.SortFunc(all, func(a, b ProbeState) int {
 		return cmp.Or(strings.Compare(a.Key.Check, b.Key.Check), a.Key.Target.Compare(b.Key.Target))
 	})

@@ -207,8 +207,8 @@ func TestSchedulerStalledTarget(t *testing.T) {
 		}
 		b := newRig(t, probes...)
 		b.pass(10 * time.Minute)
-		if stalled.most[at] != perTarget {
-			t.Errorf("%d runs at once on the stalled target, want %d", stalled.most[at], perTarget)
+		if stalled.most[at] != PerTarget {
+			t.Errorf("%d runs at once on the stalled target, want %d", stalled.most[at], PerTarget)
 		}
 		for _, state := range b.Snapshot() {
 			if state.Runs < 60 {
@@ -299,7 +299,7 @@ func TestSchedulerManyShards(t *testing.T) {
 			t.Errorf("%d runs in flight at the end; counted %v, want %v", f.cut, stats.Runs, want)
 		}
 		for target, most := range f.most {
-			if most > perTarget {
+			if most > PerTarget {
 				t.Errorf("%s: %d runs at once", target, most)
 			}
 		}

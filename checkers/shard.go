@@ -36,9 +36,10 @@ type target struct {
 	waiting []*probe
 }
 
-// perTarget is how many runs may be in flight on one target, so that one that
-// swallows packets does not gather runs. Others never wait for it.
-const perTarget = 2
+// PerTarget is how many runs may be in flight on one target, so that one that
+// swallows packets does not gather runs. Others never wait for it. Those on it
+// take turns, first come first served: Budgets counts with that.
+const PerTarget = 2
 
 // loop starts runs until ctx ends, and returns when the last has.
 func (s *shard) loop(ctx context.Context) {
@@ -90,7 +91,7 @@ func (s *shard) admit(ctx context.Context, p *probe) {
 		t = &target{}
 		s.targets[p.Key.Target] = t
 	}
-	if t.running >= perTarget {
+	if t.running >= PerTarget {
 		t.waiting = append(t.waiting, p)
 		s.tally.held++
 		return

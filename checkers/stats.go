@@ -74,6 +74,7 @@ func (t *tally) counts() []RunCount {
 type ProbeState struct {
 	Key    Key
 	Timing Timing
+	Budget time.Duration // see Budgets
 	Status Status
 	// Since is when the probe went up or down; zero while it is unknown.
 	Since  time.Time

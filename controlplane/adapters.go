@@ -23,7 +23,7 @@ func (p prober) Probes() ([]api.Probe, api.Lateness) {
 	for _, s := range snapshot {
 		probe := api.Probe{
 			Check: s.Key.Check, Target: s.Key.Target.String(), Status: s.Status.String(),
-			Since: s.Since.UTC(), Runs: s.Runs, Budget: s.Timing.Budget().Seconds(),
+			Since: s.Since.UTC(), Runs: s.Runs, Budget: s.Budget.Seconds(),
 		}
 		if !s.LastRun.IsZero() {
 			probe.Last = &api.Result{

@@ -5,7 +5,9 @@ package controlplane
 import (
 	"time"
 
+	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
 // carryOut is the time that a verdict takes to reach the kernel, at most, on a
@@ -13,14 +15,33 @@ import (
 const carryOut = 100 * time.Millisecond
 
 // Budget is the detection budget of a service: the longest time from the death
-// of one of its servers until the kernel knows, over the checks of its pool.
-// Zero for a pool without checks.
+// of one of its servers until the kernel knows, over the checks of its pool on
+// the servers that can serve it. Zero for a pool without checks.
 func Budget(cfg *config.Config, s config.Service) time.Duration {
+	return newBudgets(cfg).of(s)
+}
+
+// budgets knows the detection budgets of a configuration: what one check can
+// promise depends on all that share its targets.
+type budgets struct {
+	cfg    *config.Config
+	probes map[checkers.Key]time.Duration
+}
+
+func newBudgets(cfg *config.Config) budgets {
+	return budgets{cfg, checkers.Budgets(state.Probes(cfg))}
+}
+
+func (b budgets) of(s config.Service) time.Duration {
 	var longest time.Duration
-	pool, _ := cfg.Pool(s.Pool) // every reference of a loaded configuration resolves
+	pool, _ := b.cfg.Pool(s.Pool) // every reference of a loaded configuration resolves
 	for _, name := range pool.Checks {
-		check, _ := cfg.Check(name)
-		longest = max(longest, check.Timing.Budget()+carryOut)
+		check, _ := b.cfg.Check(name)
+		kind, _ := checkers.Lookup(check.Type)
+		for _, server := range pool.Serving(s) {
+			key := checkers.Key{Check: name, Target: check.Target(server, kind.DefaultPort)}
+			longest = max(longest, b.probes[key]+carryOut)
+		}
 	}
 	return longest
 }

@@ -4,15 +4,12 @@ package controlplane
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -97,30 +94,5 @@ func TestHangupReloads(t *testing.T) {
 	r.hangups <- syscall.SIGHUP // taken only when the first is done
 	if st := r.status(); st.Config.Reload == nil || st.Config.Reload.OK {
 		t.Errorf("last reload %+v, want one that was refused", st.Config.Reload)
-	}
-}
-
-func TestBudgetIsTheLongestOfThePool(t *testing.T) {
-	cfg := shop("")
-	slow := cfg.Checks[0]
-	slow.Name, slow.Timing = "slow", checkers.Timing{Interval: 30 * time.Second, Timeout: 5 * time.Second, Fall: 1}
-	cfg.Checks = append(cfg.Checks, slow)
-	cfg.Pools = append(cfg.Pools, config.Pool{Name: "bare", Servers: []config.Server{{Address: netip.IPv6Loopback()}}})
-	for _, tc := range []struct {
-		name   string
-		pool   string
-		checks []string
-		want   time.Duration
-	}{
-		{"one check", "app", []string{"web"}, cfg.Checks[0].Timing.Budget() + carryOut},
-		{"the slower decides", "app", []string{"web", "slow"}, slow.Timing.Budget() + carryOut},
-		{"no checks", "bare", []string{"web"}, 0},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			cfg.Pools[0].Checks = tc.checks
-			if got := Budget(cfg, config.Service{Pool: tc.pool}); got != tc.want {
-				t.Errorf("budget %v, want %v", got, tc.want)
-			}
-		})
 	}
 }

@@ -48,6 +48,7 @@ func (s *Server) configStatus() api.Config {
 // services lists the services in the order of the configuration.
 func services(st state.State, verdicts Verdicts) []api.Service {
 	out := make([]api.Service, 0, len(st.Config.Services))
+	budgets := newBudgets(st.Config)
 	for _, c := range st.Config.Services {
 		pool, _ := st.Config.Pool(c.Pool)
 		decided := st.Services[c.Name]
@@ -56,7 +57,7 @@ func services(st state.State, verdicts Verdicts) []api.Service {
 			Mode: decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),
 			Live:    decided.Live, Total: len(pool.Serving(c)),
-			Budget:   Budget(st.Config, c).Seconds(),
+			Budget:   budgets.of(c).Seconds(),
 			Verdicts: map[string]api.Counter{},
 		}
 		for _, v := range c.Virtuals() {
