@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lockMode keeps all others from opening the file: whoever can, can lock it.
+const lockMode = 0o600
+
 // Lock is the right to be the one daemon behind a socket. The kernel takes it
 // back when the process ends, however it ends.
 type Lock struct{ file *os.File }
@@ -25,7 +28,11 @@ type LockedError struct {
 
 // Error implements error.
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("another maitred (pid %s) runs on %s: stop it, or give this one a socket and a pin path of its own", e.PID, e.Socket)
+	holder := ""
+	if e.PID != "" {
+		holder = " (pid " + e.PID + ")"
+	}
+	return fmt.Sprintf("another maitred%s runs on %s: stop it, or give this one a socket and a pin path of its own", holder, e.Socket)
 }
 
 // Acquire takes the lock of a socket, a file beside it which holds the
@@ -35,9 +42,12 @@ func Acquire(socket string) (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("make folder of lock: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, lockMode)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err := f.Chmod(lockMode); err != nil { // an earlier version made it wider
+		return nil, errors.Join(fmt.Errorf("set mode of lock: %w", err), f.Close())
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer func() { _ = f.Close() }() // nothing was written

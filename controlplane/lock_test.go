@@ -34,6 +34,39 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// Whoever can open the lock can hold it, and keep the daemon from its start.
+func TestLockIsForItsOwnerAlone(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "maitred.sock")
+	for _, before := range []os.FileMode{0, 0o644} { // none; that of an earlier version
+		if before != 0 {
+			if err := os.Chmod(socket+".lock", before); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := Acquire(socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(socket + ".lock"); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+		}
+		if err := l.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestLockedErrorNamesTheHolder(t *testing.T) {
+	for pid, want := range map[string]string{
+		"12": "another maitred (pid 12) runs on /x: stop it, or give this one a socket and a pin path of its own",
+		"":   "another maitred runs on /x: stop it, or give this one a socket and a pin path of its own",
+	} {
+		if got := (&LockedError{Socket: "/x", PID: pid}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestLockWithoutAPlace(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -228,5 +229,46 @@ func TestStreamEndsWithDaemon(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("socket is still there: %v", err)
+	}
+}
+
+// What stands at the path of the socket is somebody's, unless it is a socket.
+func TestListenRemovesSocketsOnly(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		make func(path string) error
+		want string // of the error; empty: none
+	}{
+		{"nothing", func(string) error { return nil }, ""},
+		{"a socket left behind", func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) }, ""},
+		{"a file", func(path string) error { return os.WriteFile(path, []byte("director:"), 0o600) }, "is not a socket: choose another admin.socket"},
+		{"a folder", func(path string) error { return os.Mkdir(path, 0o700) }, "is not a socket"},
+		{"a link to a socket", func(path string) error {
+			return errors.Join(unix.Mknod(path+".real", unix.S_IFSOCK|0o600, 0), os.Symlink(path+".real", path))
+		}, "is not a socket"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x")
+			if err := tc.make(path); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := os.Lstat(path)
+			e, err := Listen(path, fakeDaemon{}, NewEvents(), slog.New(slog.DiscardHandler))
+			if tc.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := e.listener.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), path+" "+tc.want) {
+				t.Errorf("error %v, want one with %q", err, tc.want)
+			}
+			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+				t.Errorf("what was there is gone: %v", err)
+			}
+		})
 	}
 }

@@ -45,8 +45,8 @@ func Listen(path string, d Daemon, events *Events, log *slog.Logger) (*Endpoint,
 	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
 		return nil, fmt.Errorf("make folder of socket: %w", err)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove old socket: %w", err)
+	if err := removeSocket(path); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -56,6 +56,24 @@ func Listen(path string, d Daemon, events *Events, log *slog.Logger) (*Endpoint,
 		return nil, errors.Join(fmt.Errorf("set mode of %s: %w", path, err), l.Close())
 	}
 	return &Endpoint{path: path, daemon: d, events: events, log: log, listener: l}, nil
+}
+
+// removeSocket removes nothing but a socket: the path comes from an operator,
+// who may have named any file.
+func removeSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for an old socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is not a socket: choose another admin.socket", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove old socket: %w", err)
+	}
+	return nil
 }
 
 // String implements fmt.Stringer.
