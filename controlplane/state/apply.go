@@ -33,9 +33,11 @@ func New() State {
 func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 	next := State{Config: s.Config, Probes: maps.Clone(s.Probes)}
 	var changes []Change
+	var loaded *Loaded
 	for _, e := range events {
 		switch e := e.(type) {
 		case Loaded:
+			loaded = &e
 			next.Probes = keptProbes(next.Probes, e.Config)
 			changes = append(changes, configChange(next.Config, e.Config, now))
 			next.Config = e.Config
@@ -45,7 +47,11 @@ func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 		}
 	}
 	next.Servers = decideServers(s, next, now)
-	next.Services = decideServices(s, next, now)
+	was := s.Services
+	if loaded != nil {
+		was = succeed(s, next, loaded.Held, now)
+	}
+	next.Services = decideServices(was, next, now)
 	changes = append(changes, serverChanges(s, next, now)...)
 	return next, append(changes, serviceChanges(s, next, now)...)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
 // parseConfig reads the small form of a configuration that the stories use, a
@@ -19,7 +20,7 @@ import (
 //	check web http interval=5s fast=1s timeout=2s rise=2 fall=3 port=8080
 //	pool app checks=web,db
 //	server app/a 10.0.0.11:80 weight=100
-//	service shop 192.0.2.10:80 pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
+//	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
 //
 // Everything but the first two words and a server's address may be left out.
 func parseConfig(text string) (*config.Config, error) {
@@ -78,12 +79,17 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 		}
 		return fmt.Errorf("no pool %q", pool)
 	case "service":
-		addr, err := netip.ParseAddrPort(words[1])
-		if err != nil {
-			return err
+		var addrs []netip.Addr
+		var port uint16
+		for _, word := range words[1:] {
+			addr, err := netip.ParseAddrPort(word)
+			if err != nil {
+				return err
+			}
+			addrs, port = append(addrs, addr.Addr()), addr.Port()
 		}
 		cfg.Services = append(cfg.Services, config.Service{
-			Name: words[0], Addresses: []netip.Addr{addr.Addr()}, Ports: []uint16{addr.Port()},
+			Name: words[0], Addresses: addrs, Ports: []uint16{port},
 			Protocol: config.Protocol(o.text("protocol", "tcp")), Scheduler: "wlc", Method: config.NAT, Pool: o["pool"],
 			Quorum: config.Quorum{Min: o.int("quorum", 1), Hysteresis: o.int("hysteresis", 0), Percent: o["percent"] == "true"},
 			Sorry: config.Sorry{
@@ -96,6 +102,30 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 	}
 	return nil
 }
+
+// parseLoaded reads the name of a file and what the kernel holds.
+func (p *player) parseLoaded(words []string) (state.Loaded, error) {
+	text, ok := p.files[words[0]]
+	if !ok {
+		return state.Loaded{}, fmt.Errorf("no file %q", words[0])
+	}
+	cfg, err := parseConfig(text)
+	if err != nil {
+		return state.Loaded{}, err
+	}
+	held := map[config.Virtual]state.Mode{}
+	for _, w := range words[1:] {
+		addr, mode, _ := strings.Cut(w, "=")
+		m, ok := modes[mode]
+		if !ok {
+			return state.Loaded{}, fmt.Errorf("no mode %q", mode)
+		}
+		held[config.Virtual{Addr: netip.MustParseAddrPort(addr), Proto: config.TCP}] = m
+	}
+	return state.Loaded{Config: cfg, Held: held}, nil
+}
+
+var modes = map[string]state.Mode{"serve": state.ModeServe, "sorry": state.ModeSorry, "linger": state.ModeLinger}
 
 // options are the name=value words of a line. A value that does not parse is a
 // mistake in a story and panics.

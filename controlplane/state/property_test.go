@@ -33,9 +33,12 @@ func playHistory(t *testing.T, r *rand.Rand) {
 	cfg := randomConfig(t, r)
 	probes := state.Probes(cfg)
 	now := start
-	s, _ := state.Apply(state.New(), now, state.Loaded{Config: cfg})
+	held := state.Mode(r.IntN(4)) // a mode, or nothing
+	s, _ := state.Apply(state.New(), now, state.Loaded{
+		Config: cfg, Held: map[config.Virtual]state.Mode{cfg.Services[0].Virtuals()[0]: held},
+	})
 	latest := map[checkers.Key]checkers.Transition{}
-	mode := firstModeRule(cfg, s, false)
+	mode := firstModeRule(cfg, s, held, false)
 	for range 60 {
 		now = now.Add(time.Duration(r.IntN(4000)) * time.Millisecond)
 		var e state.Event = state.Tick{}
@@ -50,7 +53,7 @@ func playHistory(t *testing.T, r *rand.Rand) {
 			t.Fatalf("Apply changed its input from\n%v\nto\n%v", before, dump(s))
 		}
 		checkServers(t, cfg, latest, next)
-		mode = modeRule(mode, cfg, s, next, now)
+		mode = modeRule(mode, held, cfg, s, next, now)
 		if got := next.Services["shop"].Mode; got != mode {
 			t.Fatalf("mode %v, want %v after\n%v\nfrom\n%v", got, mode, dump(next), before)
 		}
@@ -111,16 +114,14 @@ func checkServers(t *testing.T, cfg *config.Config, latest map[checkers.Key]chec
 	}
 }
 
-// modeRule says which mode follows from the one before.
-func modeRule(mode state.Mode, cfg *config.Config, was, s state.State, now time.Time) state.Mode {
+// modeRule says which mode follows from the one before, in a state that began
+// with what the kernel held.
+func modeRule(mode, held state.Mode, cfg *config.Config, was, s state.State, now time.Time) state.Mode {
 	q := cfg.Services[0].Quorum
-	live, all := amount(cfg, s, state.VerdictUp), asked(cfg, 100)
-	if !q.Percent {
-		all = len(cfg.Pools[0].Servers)
-	}
+	live := amount(cfg, s, state.VerdictUp)
 	switch mode {
 	case state.ModePending:
-		return firstModeRule(cfg, s, !now.Before(was.Services["shop"].DecideBy))
+		return firstModeRule(cfg, s, held, !now.Before(was.Services["shop"].DecideBy))
 	case state.ModeServe, state.ModeLinger:
 		if live < asked(cfg, max(q.Min-q.Hysteresis, 1)) {
 			return state.ModeSorry
@@ -130,16 +131,31 @@ func modeRule(mode state.Mode, cfg *config.Config, was, s state.State, now time.
 		}
 		return state.ModeServe
 	case state.ModeSorry:
-		if live >= asked(cfg, q.Min+q.Hysteresis) || live >= asked(cfg, q.Min) && live >= all {
+		if live >= toReturn(cfg) {
 			return state.ModeLinger
 		}
 	}
 	return state.ModeSorry
 }
 
-func firstModeRule(cfg *config.Config, s state.State, timeUp bool) state.Mode {
-	need, live := asked(cfg, cfg.Services[0].Quorum.Min), amount(cfg, s, state.VerdictUp)
+// toReturn is what has to live for a service that is down to come up.
+func toReturn(cfg *config.Config) int {
+	q, all := cfg.Services[0].Quorum, asked(cfg, 100)
+	if !q.Percent {
+		all = len(cfg.Pools[0].Servers)
+	}
+	return max(asked(cfg, q.Min), min(asked(cfg, q.Min+q.Hysteresis), all))
+}
+
+func firstModeRule(cfg *config.Config, s state.State, held state.Mode, timeUp bool) state.Mode {
+	q, live := cfg.Services[0].Quorum, amount(cfg, s, state.VerdictUp)
+	need := map[state.Mode]int{
+		state.ModePending: asked(cfg, q.Min), state.ModeSorry: toReturn(cfg),
+		state.ModeServe: asked(cfg, q.Min-q.Hysteresis), state.ModeLinger: asked(cfg, q.Min-q.Hysteresis),
+	}[held]
 	switch {
+	case live >= need && (held == state.ModeSorry || held == state.ModeLinger):
+		return state.ModeLinger
 	case live >= need:
 		return state.ModeServe
 	case timeUp || live+amount(cfg, s, state.VerdictUnknown) < need:

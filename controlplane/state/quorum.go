@@ -49,20 +49,22 @@ func (t tally) reaches(need int, hopeful, percent bool) bool {
 	return servers >= need
 }
 
-// holds tells whether a service that is up stays up.
-func (t tally) holds(q config.Quorum) bool {
-	return t.reaches(q.Min-q.Hysteresis, false, q.Percent)
-}
-
-// recovers tells whether a service that is down comes up. A hysteresis that asks
-// for more than the pool has would keep it down for ever: a whole pool is enough
-// wherever it makes the minimum.
-func (t tally) recovers(q config.Quorum) bool {
-	whole := t.total
-	if q.Percent {
-		whole = 100
+// need is what has to live, servers or per cent, for a service that is in a mode
+// to serve. A hysteresis that asks for more than the pool has would keep a
+// service down for ever: a whole pool is enough wherever it makes the minimum.
+func (t tally) need(m Mode, q config.Quorum) int {
+	switch m {
+	case ModeServe, ModeLinger:
+		return q.Min - q.Hysteresis
+	case ModeSorry:
+		whole := t.total
+		if q.Percent {
+			whole = 100
+		}
+		return max(q.Min, min(q.Min+q.Hysteresis, whole))
+	case ModePending:
 	}
-	return t.reaches(max(q.Min, min(q.Min+q.Hysteresis, whole)), false, q.Percent)
+	return q.Min
 }
 
 // reason tells people what was counted, and what was asked unless all are up.

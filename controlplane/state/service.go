@@ -8,47 +8,49 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
-// grace is added to the detection budget before a pending service is decided
-// without the results that are missing: time for a late run to report.
-const grace = time.Second
-
-// decideServices gives every service of the new configuration its mode.
-func decideServices(old, next State, now time.Time) map[string]Service {
+// decideServices gives every service of the configuration its mode; was is what
+// each goes on from.
+func decideServices(was map[string]Service, s State, now time.Time) map[string]Service {
 	services := map[string]Service{}
-	for _, c := range next.Config.Services {
-		was, known := old.Services[c.Name]
-		if !known || was.Pool != c.Pool {
-			// Another pool is another service: what the kernel holds is left
-			// in force until enough is known of the new servers.
-			was = Service{Since: now, DecideBy: decideBy(next.Config, c, now)}
-		}
-		services[c.Name] = decideService(was, c, countPool(next, c), now)
+	for _, c := range s.Config.Services {
+		services[c.Name] = decideService(was[c.Name], c, countPool(s, c), now)
 	}
 	return services
 }
 
 func decideService(was Service, c config.Service, t tally, now time.Time) Service {
 	s := Service{
-		Name: c.Name, Pool: c.Pool, Mode: was.Mode, Live: t.up, Since: was.Since,
+		Name: c.Name, Pool: c.Pool, Mode: was.Mode, Live: t.up, Since: was.Since, Held: was.Held,
 		DecideBy: was.DecideBy, LingerUntil: was.LingerUntil, Orphans: orphans(c.Sorry.Orphans, t),
 	}
 	s.Reason = t.reason(c.Quorum)
+	need := t.need(was.held(), c.Quorum)
+	enough := t.reaches(need, false, c.Quorum.Percent)
 	switch was.Mode {
 	case ModePending:
-		s.Mode = firstMode(t, c.Quorum, !now.Before(was.DecideBy))
+		// Decided as soon as the missing results can no longer change the
+		// outcome, or when time is up.
+		switch {
+		case enough && was.Held.apologises():
+			s.Mode, s.LingerUntil = comeBack(c, now)
+		case enough:
+			s.Mode = ModeServe
+		case !t.reaches(need, true, c.Quorum.Percent) || !now.Before(was.DecideBy):
+			s.Mode = ModeSorry
+		}
 	case ModeServe, ModeLinger:
-		if !t.holds(c.Quorum) {
+		if !enough {
 			s.Mode = ModeSorry
 		} else if was.Mode == ModeLinger && !now.Before(was.LingerUntil) {
 			s.Mode = ModeServe
 		}
 	case ModeSorry:
-		if t.recovers(c.Quorum) {
+		if enough {
 			s.Mode, s.LingerUntil = comeBack(c, now)
 		}
 	}
 	if s.Mode != ModePending {
-		s.DecideBy = time.Time{}
+		s.DecideBy, s.Held = time.Time{}, ModePending
 	}
 	if s.Mode != ModeLinger {
 		s.LingerUntil = time.Time{}
@@ -59,17 +61,16 @@ func decideService(was Service, c config.Service, t tally, now time.Time) Servic
 	return s
 }
 
-// firstMode decides a service on which nothing was decided before: as soon as
-// the missing results can no longer change the outcome, or when time is up.
-func firstMode(t tally, q config.Quorum, timeUp bool) Mode {
-	switch {
-	case t.reaches(q.Min, false, q.Percent):
-		return ModeServe
-	case timeUp || !t.reaches(q.Min, true, q.Percent):
-		return ModeSorry
+// held is the mode that the kernel is in.
+func (s Service) held() Mode {
+	if s.Mode == ModePending {
+		return s.Held
 	}
-	return ModePending
+	return s.Mode
 }
+
+// apologises tells whether exchanges of the page may be in flight.
+func (m Mode) apologises() bool { return m == ModeSorry || m == ModeLinger }
 
 // comeBack is the mode after an outage: exchanges of the page, where there is
 // one, are finished first.
@@ -92,15 +93,4 @@ func orphans(o config.Orphans, t tally) config.Orphans {
 		return config.OrphansPass
 	}
 	return config.OrphansReset
-}
-
-// decideBy is when a service is decided whatever is known: the longest that a
-// check of its pool may take to find a dead server, and a grace.
-func decideBy(cfg *config.Config, c config.Service, now time.Time) time.Time {
-	var budget time.Duration
-	pool, _ := cfg.Pool(c.Pool)
-	for _, check := range poolChecks(cfg, pool) {
-		budget = max(budget, check.Timing.Budget())
-	}
-	return now.Add(budget + grace)
 }

@@ -30,7 +30,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // TestStories plays every testdata/*.txtar. A story's files are configurations
 // and one script named "story", whose lines are
 //
-//	[+DURATION] load FILE
+//	[+DURATION] load FILE [ADDRESS=MODE of a row that the kernel holds]...
 //	[+DURATION] probe CHECK@TARGET up|down [CLASS] ["MESSAGE"]
 //	[+DURATION] tick
 //	next
@@ -134,15 +134,11 @@ func (p *player) step(line string) ([]string, error) {
 	verb, rest, _ := strings.Cut(line, " ")
 	switch verb {
 	case "load":
-		text, ok := p.files[rest]
-		if !ok {
-			return nil, fmt.Errorf("no file %q", rest)
-		}
-		cfg, err := parseConfig(text)
+		loaded, err := p.parseLoaded(strings.Fields(rest))
 		if err != nil {
 			return nil, err
 		}
-		return p.apply(state.Loaded{Config: cfg})
+		return p.apply(loaded)
 	case "probe":
 		t, err := parseTransition(rest, p.now)
 		if err != nil {

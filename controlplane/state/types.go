@@ -111,13 +111,21 @@ type Service struct {
 	Since       time.Time
 	LingerUntil time.Time // only in ModeLinger
 	DecideBy    time.Time // only in ModePending: then unknown counts as down
+	// Held, only in ModePending, is what the kernel goes on with until then;
+	// ModePending: nothing, or it is not known.
+	Held Mode
 }
 
 // Event is what State is changed by.
 type Event interface{ event() }
 
 // Loaded is a configuration that takes the place of the one before.
-type Loaded struct{ Config *config.Config }
+type Loaded struct {
+	Config *config.Config
+	// Held is what the kernel was found to hold, at a start: the mode of each
+	// row. Of its own services a State knows better.
+	Held map[config.Virtual]Mode
+}
 
 // Probed is a probe's transition.
 type Probed struct{ Transition checkers.Transition }
