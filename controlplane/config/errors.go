@@ -49,6 +49,7 @@ func (p Problem) String() string {
 type report struct {
 	problems Errors
 	places   places
+	secrets  secrets
 	bad      map[string]bool // keys that have a problem
 	// vague holds the maps in which a key was not understood: what seems to be
 	// missing there may be what was misspelt.
@@ -56,7 +57,7 @@ type report struct {
 }
 
 func newReport() *report {
-	return &report{places: places{}, bad: map[string]bool{}, vague: map[string]bool{}}
+	return &report{places: places{}, secrets: secrets{}, bad: map[string]bool{}, vague: map[string]bool{}}
 }
 
 // add notes what is wrong with the key at path.
@@ -66,7 +67,8 @@ func (r *report) add(path, format string, args ...any) {
 	}
 	r.bad[path] = true
 	at := r.places.of(path)
-	r.problems = append(r.problems, Problem{at.File, at.Line, at.Path, oneLine(fmt.Sprintf(format, args...))})
+	message := oneLine(r.secrets.hide(path, fmt.Sprintf(format, args...)))
+	r.problems = append(r.problems, Problem{at.File, at.Line, at.Path, message})
 }
 
 // oneLine keeps what an operator wrote from breaking a problem's line.

@@ -38,6 +38,9 @@ func (w *walker) text(n *yaml.Node, at spot) (string, bool) {
 		w.add(at.path, "%v", err)
 		return "", false
 	}
+	if value != n.Value {
+		w.secrets[at.path] = secret{n.Value, value}
+	}
 	return value, true
 }
 
@@ -59,7 +62,7 @@ func (w *walker) duration(n *yaml.Node, at spot) (time.Duration, bool) {
 		return 0, false
 	}
 	if bareNumber.MatchString(text) {
-		w.add(at.path, "%s has no unit: say %ss", text, text)
+		w.add(at.path, "%s has no unit: say %ss", n.Value, n.Value)
 		return 0, false
 	}
 	d, err := time.ParseDuration(text)
