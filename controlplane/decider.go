@@ -52,7 +52,7 @@ func newDecider(events *api.Events, log *slog.Logger) *decider {
 
 func (d *decider) String() string { return "decider" }
 
-// Run applies events until ctx ends.
+// Run applies events until ctx ends, and then those that are still queued.
 func (d *decider) Run(ctx context.Context) error {
 	defer close(d.gone)
 	timer := time.NewTimer(0) // a tick too many does no harm
@@ -60,6 +60,7 @@ func (d *decider) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			d.applyAll(d.take())
 			return nil
 		case <-d.wake:
 			d.applyAll(d.take())

@@ -99,3 +99,21 @@ func TestDeciderAppliesABatchAsOne(t *testing.T) {
 		}
 	})
 }
+
+// What was posted before the end is decided, even if it is all there ever was.
+func TestDeciderAppliesWhatIsQueuedBeforeItEnds(t *testing.T) {
+	for range 20 { // select takes any of what is ready
+		d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
+		d.setProbes, d.update = func([]checkers.Probe) {}, func(state.State) {}
+		d.applyAll([]letter{{event: state.Loaded{Config: shop("")}}})
+		d.probed(up(serverA))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := d.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if mode := d.snapshot.Load().Services["shop"].Mode; mode != state.ModeServe {
+			t.Fatalf("mode %v, want serve", mode)
+		}
+	}
+}

@@ -96,7 +96,7 @@ func (p *fakeProber) Probes() ([]api.Probe, api.Lateness) {
 // fakeEngine keeps the last decision and fails where it is told to.
 type fakeEngine struct {
 	*journal
-	runErr, syncErr, withdrawErr error
+	runErr, stopErr, syncErr, withdrawErr error
 }
 
 func (e *fakeEngine) String() string { return "engine" }
@@ -108,7 +108,7 @@ func (e *fakeEngine) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	e.add("engine ends")
-	return nil
+	return e.stopErr
 }
 
 func (e *fakeEngine) Update(s state.State) {
@@ -126,8 +126,11 @@ func (e *fakeEngine) Targets() []api.Target          { return []api.Target{{Name
 type fakeDatapath struct {
 	*journal
 	verdicts Verdicts
+	held     map[config.Virtual]state.Mode
 	err      error
 }
+
+func (d *fakeDatapath) Held() (map[config.Virtual]state.Mode, error) { return d.held, d.err }
 
 func (d *fakeDatapath) RotateKey() error { d.add("key"); return d.err }
 func (d *fakeDatapath) Attachments() ([]api.Attachment, error) {

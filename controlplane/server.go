@@ -91,10 +91,15 @@ func (s *Server) Run(ctx context.Context) (err error) {
 }
 
 // adopt takes over what the kernel holds. Services are pending: their rows are
-// left as they are, until checks say otherwise.
+// left as they are, until checks say otherwise. Rows that can't be read are no
+// reason to leave clients without a director.
 func (s *Server) adopt(ctx context.Context, cfg *config.Config) {
+	held, err := s.parts.Datapath.Held()
+	if err != nil {
+		s.opts.Logger.Error("what the kernel holds is not known, services begin anew", "error", err)
+	}
 	s.decider.setProbes, s.decider.update = s.parts.Prober.Set, s.parts.Engine.Update
-	s.decider.applyAll([]letter{{event: state.Loaded{Config: cfg}}})
+	s.decider.applyAll([]letter{{event: state.Loaded{Config: cfg, Held: held}}})
 	s.loaded = time.Now().UTC()
 	if err := s.parts.Engine.Sync(ctx); err != nil {
 		s.opts.Logger.Error("first pass over the kernel failed, it will be tried again", "error", err)
@@ -102,7 +107,8 @@ func (s *Server) adopt(ctx context.Context, cfg *config.Config) {
 }
 
 // serve starts the tasks, waits for the end of one of them or of ctx, and stops
-// them again in order.
+// them again in order. Whoever asks for a stop gets the withdrawal with it,
+// whatever else fails; after a failure that nobody asked for the kernel carries on.
 func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
 	endpoint, err := api.Listen(cfg.Admin.Socket, s, s.events, s.opts.Logger)
 	if err != nil {
@@ -118,11 +124,13 @@ func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
 	case <-tasks.failed.Done():
 	}
 	s.notifyStopping()
-	if err := tasks.stop(); err != nil {
-		return err
+	asked := ctx.Err() != nil
+	err = tasks.stop()
+	if asked && s.current().Director.OnStop == config.OnStopWithdraw {
+		return errors.Join(err, s.withdraw(context.WithoutCancel(ctx)))
 	}
-	if s.current().Director.OnStop == config.OnStopWithdraw {
-		return s.withdraw(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
 	}
 	s.opts.Logger.Info("stopped, the kernel carries on")
 	return nil

@@ -5,7 +5,9 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +22,8 @@ import (
 
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+	"github.com/maitred-lb/maitred/maps"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -236,14 +240,34 @@ func TestWithdrawThatFailsKeepsThePrograms(t *testing.T) {
 	}
 }
 
+func TestWithdrawIsTriedThoughAPartFailsToStop(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.config.Director.OnStop = config.OnStopWithdraw
+		r.engine.stopErr = errInjected
+	})
+	r.start()
+	if err := r.stop(); !errors.Is(err, errInjected) {
+		t.Errorf("run returned %v, want the fault", err)
+	}
+	if !slices.Contains(r.all(), "programs withdrawn") {
+		t.Error("nothing was withdrawn")
+	}
+}
+
 func TestPartThatFailsStopsAll(t *testing.T) {
-	r := newRig(t, func(r *rig) { r.engine.runErr = errInjected })
+	r := newRig(t, func(r *rig) {
+		r.engine.runErr = errInjected
+		r.config.Director.OnStop = config.OnStopWithdraw
+	})
 	err := New(r.options()).Run(t.Context())
 	if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "engine: ") {
 		t.Errorf("run returned %v, want the fault and its part", err)
 	}
 	if got := r.all(); got[len(got)-1] != "closed" || !slices.Contains(got, "prober ends") {
 		t.Errorf("not all was stopped:\n%s", strings.Join(got, "\n"))
+	}
+	if slices.Contains(r.all(), "rows withdrawn") {
+		t.Error("a part that failed took everything out of the kernel")
 	}
 }
 
@@ -252,6 +276,48 @@ func TestFirstPassThatFailsIsNoEnd(t *testing.T) {
 	r.start()
 	if err := r.stop(); err != nil {
 		t.Errorf("run returned %v", err)
+	}
+}
+
+// A start goes on from what the kernel was left with: exchanges of the page are
+// finished before the service serves.
+func TestStartGoesOnFromWhatTheKernelHolds(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		held state.Mode
+		err  error
+		want string
+	}{
+		{"sorry", state.ModeSorry, nil, "shop linger"},
+		{"serve", state.ModeServe, nil, "shop serve"},
+		{"unreadable", state.ModePending, errInjected, "shop serve"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, func(r *rig) {
+				r.config.Services[0].Sorry.Linger = time.Minute
+				r.datapath.held = map[config.Virtual]state.Mode{r.config.Services[0].Virtuals()[0]: tc.held}
+				r.datapath.err = tc.err
+			})
+			r.start()
+			r.inputs.Probed(up(serverA))
+			r.expect(tc.want, 1)
+			if first := r.all()[0]; first != "shop pending" {
+				t.Errorf("began with %q", first)
+			}
+		})
+	}
+}
+
+func TestHeldModes(t *testing.T) {
+	a, b := netip.MustParseAddrPort("192.0.2.10:80"), netip.MustParseAddrPort("[2001:db8::10]:443")
+	got := heldModes(map[maps.Key]maps.Service{
+		{Addr: a, Proto: 6}: {Mode: maps.ModeSorry}, {Addr: b, Proto: 6}: {Mode: maps.ModeLinger},
+	})
+	want := map[config.Virtual]state.Mode{
+		{Addr: a, Proto: config.TCP}: state.ModeSorry, {Addr: b, Proto: config.TCP}: state.ModeLinger,
+	}
+	if d := cmp.Diff(fmt.Sprint(want), fmt.Sprint(got)); d != "" {
+		t.Errorf("modes (-want +got):\n%s", d)
 	}
 }
 
