@@ -75,7 +75,7 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 		},
 		Datapath: datapath{sorry},
 		Links: func(ctx context.Context, changed func()) error {
-			return reconcile.NewLinkWatcher(changed).Run(ctx)
+			return reconcile.NewLinkWatcher(changed, in.Logger).Run(ctx)
 		},
 		Withdraw: sorry.Withdraw,
 		Close:    opened.Close,

@@ -4,6 +4,8 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -12,8 +14,17 @@ import (
 type AddressTable interface {
 	// Addresses reads all of them, whoever put them there.
 	Addresses() ([]Address, error)
-	AddAddress(Address) error    // and announces it; there already is success
+	AddAddress(Address) error    // there already is success
 	RemoveAddress(Address) error // gone is success
+	Announcer
+}
+
+// Announcer tells the neighbours on a link which addresses are there.
+type Announcer interface {
+	// Running reads the interfaces over which neighbours can be told, as index
+	// by name.
+	Running() (map[string]int, error)
+	Announce(Address) error
 }
 
 // Addresses is the target of service addresses. An address that was there before
@@ -21,10 +32,15 @@ type AddressTable interface {
 type Addresses struct {
 	kernel AddressTable
 	ledger *Ledger
+	// announced is over which link, by index, the neighbours were told of an
+	// address since both are there. It belongs to the pass that is under way.
+	announced map[Address]int
 }
 
 // NewAddresses makes the target.
-func NewAddresses(kernel AddressTable, ledger *Ledger) *Addresses { return &Addresses{kernel, ledger} }
+func NewAddresses(kernel AddressTable, ledger *Ledger) *Addresses {
+	return &Addresses{kernel: kernel, ledger: ledger, announced: map[Address]int{}}
+}
 
 // Name implements Target.
 func (*Addresses) Name() string { return "addresses" }
@@ -38,20 +54,28 @@ func (t *Addresses) Read(context.Context) (Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	has := addressRows{target: t, there: map[Address]bool{}, by: map[netip.Addr][]Address{}, owned: t.ledger.all(kindAddress)}
+	running, err := t.kernel.Running()
+	if err != nil {
+		return nil, err
+	}
+	has := addressRows{target: t, running: running, there: map[Address]bool{}, by: map[netip.Addr][]Address{}, owned: t.ledger.all(kindAddress)}
 	for _, a := range list {
 		has.there[a] = true
 		has.by[a.Addr] = append(has.by[a.Addr], a)
 	}
+	maps.DeleteFunc(t.announced, func(a Address, link int) bool { return !has.there[a] || running[a.Interface] != link })
+	has.announced = maps.Clone(t.announced)
 	return has, nil
 }
 
 // addressRows is which addresses are there, and which of them are ours.
 type addressRows struct {
-	target *Addresses
-	there  map[Address]bool
-	by     map[netip.Addr][]Address
-	owned  map[string]string
+	target    *Addresses
+	there     map[Address]bool
+	by        map[netip.Addr][]Address
+	owned     map[string]string
+	running   map[string]int
+	announced map[Address]int
 }
 
 // Rows implements Snapshot.
@@ -76,8 +100,13 @@ func (has addressRows) Plan(w Want) []Effect {
 	named := map[string]bool{}
 	for a := range w.Addresses {
 		named[a.String()] = true
-		if !has.there[a] && !has.isElsewhere(a) {
+		absent := !has.there[a] && !has.isElsewhere(a)
+		if absent {
 			effects = append(effects, has.add(a, w.serves(a.Addr)))
+		}
+		link, up := has.running[a.Interface]
+		if up && has.announced[a] != link && (absent || has.there[a] && has.owns(a)) {
+			effects = append(effects, has.announce(a, link))
 		}
 	}
 	for a := range has.there {
@@ -109,7 +138,25 @@ func (has addressRows) add(a Address, needs []Group) Effect {
 			if err := has.target.ledger.note(kindAddress, "", a.String()); err != nil {
 				return err
 			}
-			return has.target.kernel.AddAddress(a)
+			err := has.target.kernel.AddAddress(a)
+			if err != nil { // whoever puts it there now is not us
+				err = errors.Join(err, has.target.ledger.forget(kindAddress, a.String()))
+			}
+			return err
+		},
+	}
+}
+
+func (has addressRows) announce(a Address, link int) Effect {
+	return Effect{
+		Rank: RankAnnounce, Group: Group("announcement " + a.String()), Needs: []Group{addressGroup(a.Addr)},
+		What: "announce address " + describe(a), Tidy: true,
+		Do: func() error {
+			if err := has.target.kernel.Announce(a); err != nil {
+				return err
+			}
+			has.target.announced[a] = link
+			return nil
 		},
 	}
 }

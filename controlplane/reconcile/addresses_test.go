@@ -4,17 +4,13 @@ package reconcile_test
 
 import (
 	"bytes"
-	"context"
-	"encoding/hex"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -132,87 +128,6 @@ func (w *wire) checkFlags(t *testing.T, a netip.Addr) {
 	}
 }
 
-// TestAnnouncement hears what a neighbour hears when an address is added, byte
-// for byte.
-func TestAnnouncement(t *testing.T) {
-	tests := []struct {
-		name    string
-		address reconcile.Address
-		proto   int
-		router  bool
-		want    string
-	}{
-		{"gratuitous ARP", v4, unix.ETH_P_ARP, false,
-			"ffffffffffff 020000000001 0806" +
-				"0001 0800 06 04 0001 020000000001 c000020a 000000000000 c000020a"},
-		{"unsolicited neighbour advertisement", v6, unix.ETH_P_IPV6, false,
-			"333300000001 020000000001 86dd 60000000 0020 3a ff" +
-				"20010db8000000000000000000000010 ff020000000000000000000000000001" +
-				"88 00 f90c 20000000 20010db8000000000000000000000010 02 01 020000000001"},
-		{"of a router", v6, unix.ETH_P_IPV6, true,
-			"333300000001 020000000001 86dd 60000000 0020 3a ff" +
-				"20010db8000000000000000000000010 ff020000000000000000000000000001" +
-				"88 00 790c a0000000 20010db8000000000000000000000010 02 01 020000000001"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			w := newWire(t)
-			if test.router {
-				if err := w.director.Forward(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := hex.DecodeString(string(bytes.ReplaceAll([]byte(test.want), []byte(" "), nil)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ears := w.listen(t, test.proto)
-			if err := w.director.Do(func() error { return w.table.AddAddress(test.address) }); err != nil {
-				t.Fatal(err)
-			}
-			hear(t, ears, want)
-		})
-	}
-}
-
-func (w *wire) listen(t *testing.T, proto int) *packet.Conn {
-	t.Helper()
-	link, err := w.neighbour.Netlink().LinkByName("eth0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ears *packet.Conn
-	err = w.neighbour.Do(func() (err error) {
-		ears, err = packet.Listen(&net.Interface{Index: link.Attrs().Index, Name: "eth0"}, packet.Raw, proto, nil)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ears.Close() })
-	return ears
-}
-
-// hear waits for one frame among others that the kernel sends.
-func hear(t *testing.T, ears *packet.Conn, want []byte) {
-	t.Helper()
-	if err := ears.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	buffer := make([]byte, 2000)
-	var others []string
-	for {
-		n, _, err := ears.ReadFrom(buffer)
-		if err != nil {
-			t.Fatalf("%v, heard %q, want %x", err, others, want)
-		}
-		if bytes.Equal(buffer[:n], want) {
-			return
-		}
-		others = append(others, hex.EncodeToString(buffer[:n]))
-	}
-}
-
 // addressRig is an engine on the addresses of a real interface.
 type addressRig struct {
 	*rig
@@ -305,48 +220,20 @@ func TestAddressOwnership(t *testing.T) {
 	}
 }
 
-// TestLinkWatcher is told of an interface that goes, comes, and changes its state.
-func TestLinkWatcher(t *testing.T) {
-	w := newWire(t)
-	told := make(chan struct{}, 100)
-	watcher := reconcile.NewLinkWatcher(func() { told <- struct{}{} })
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- w.director.Do(func() error { return watcher.Run(ctx) }) }()
-	await := func(what string) {
-		t.Helper()
-		select {
-		case <-told:
-		case err := <-ended:
-			t.Fatalf("ended with %v before %s", err, what)
-		case <-time.After(10 * time.Second):
-			t.Fatalf("not told of %s", what)
-		}
+// TestAddressThatWasNotAdded is not ours, whoever puts it there later.
+func TestAddressThatWasNotAdded(t *testing.T) {
+	r := newRig(t)
+	r.kernel.RemoveLink("eth0")
+	r.engine.Update(reconcile.Want{Addresses: map[reconcile.Address]bool{v4: true}})
+	if err := r.engine.Sync(t.Context()); err == nil {
+		t.Fatal("no error without an interface")
 	}
-	await("lo, which is there")
-	await("eth0, which is there")
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"down", func() error { return w.director.Down("eth0") }},
-		{"up", func() error { return w.director.Up("eth0") }},
-		{"gone", func() error { return w.director.Delete("eth0") }},
-		{"back", func() error { w.plug(t); return nil }},
+	r.kernel.AddLink("eth0", 3)
+	r.kernel.AddrTable[v4] = true // by somebody else
+	if err := r.engine.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	for _, s := range steps {
-		if err := s.do(); err != nil {
-			t.Fatal(err)
-		}
-		await(s.name)
-	}
-	cancel()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Errorf("ended with %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("does not end")
+	if !r.kernel.AddrTable[v4] {
+		t.Error("an address of somebody else was removed")
 	}
 }

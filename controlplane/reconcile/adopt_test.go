@@ -148,7 +148,7 @@ func (r *rig) crash(t *testing.T, w reconcile.Want, after int) bool {
 
 // TestUnreadableLedger treats as ours only what is wanted.
 func TestUnreadableLedger(t *testing.T) {
-	for name, text := range map[string]string{"corrupt": "{", "of another form": `["x"]`, "empty": ""} {
+	for name, text := range map[string]string{"corrupt": "{", "of another form": `["x"]`, "empty": "", "null": "null"} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			scenes := story()

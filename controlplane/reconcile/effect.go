@@ -27,6 +27,7 @@ const (
 	RankServe       Rank = 50  // put a row that serves or lingers
 	RankAttach      Rank = 55  // attach the sorry engine
 	RankAddress     Rank = 60  // add an address
+	RankAnnounce    Rank = 65  // tell the neighbours of an address
 	RankNoAddress   Rank = 70  // remove an address
 	RankNoDest      Rank = 80  // take new connections from a destination, or delete it
 	RankNoVirtual   Rank = 90  // delete an IPVS service

@@ -98,7 +98,8 @@ func (e *Engine) Resync() {
 }
 
 // Run makes passes until ctx ends, and then one more if something is wanted that
-// none was made for: whoever stops the daemon finds its last decision in force.
+// none was made for: whoever stops the daemon finds its last decision in force,
+// unless that pass fails, which is logged.
 func (e *Engine) Run(ctx context.Context) error {
 	backoff := shortBackoff
 	next := time.NewTimer(e.resync)
@@ -106,11 +107,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return e.finish(ctx)
+			e.finish(ctx)
+			return nil
 		case <-next.C:
 		case <-e.kick:
 			if !pause(ctx, coalesce) {
-				return e.finish(ctx)
+				e.finish(ctx)
+				return nil
 			}
 			e.settle()
 		}
@@ -127,16 +130,18 @@ func (e *Engine) Run(ctx context.Context) error {
 // lastPass is how long the pass at the end of Run may take.
 const lastPass = 5 * time.Second
 
-func (e *Engine) finish(ctx context.Context) error {
+func (e *Engine) finish(ctx context.Context) {
 	e.mu.Lock()
 	done := e.want == e.tried
 	e.mu.Unlock()
 	if done {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPass)
 	defer cancel()
-	return e.Sync(ctx)
+	if err := e.Sync(ctx); err != nil {
+		e.log.Error("the last pass failed, the kernel may lack the last decision", "error", err)
+	}
 }
 
 // settle forgets a call for a pass that came during the pause: the pass that now

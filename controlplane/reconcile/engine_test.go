@@ -5,6 +5,7 @@ package reconcile_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +48,40 @@ func TestOrder(t *testing.T) {
 		"delete page 1",
 		"set knob conn_reuse_mode to 0",
 		"set knob expire_nodest_conn to 0",
+	}
+	if !slices.Equal(calls, want) {
+		t.Errorf("calls:\n%q\nwant:\n%q", calls, want)
+	}
+}
+
+// TestReplacedServers gives a pool other servers: the old ones go on until a new
+// one is known to live, and only then does the new come and the old go.
+func TestReplacedServers(t *testing.T) {
+	r := newRig(t)
+	one := func(c *config.Config) {
+		c.Services = c.Services[:1]
+		c.Services[0].Ports = c.Services[0].Ports[:1]
+	}
+	cfg := baseConfig()
+	one(cfg)
+	s, _ := state.Apply(state.New(), day, state.Loaded{Config: cfg}, result(a, up), result(b, up))
+	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	other := baseConfig()
+	one(other)
+	other.Pools[0].Servers = []config.Server{server("a", "10.0.0.21", 8080, 100), server("b", "10.0.0.22", 8080, 50)}
+	var calls []string
+	r.kernel.Changed = func(call string) { calls = append(calls, call) }
+	s, _ = state.Apply(s, day, state.Loaded{Config: other})
+	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	if len(calls) > 0 {
+		t.Errorf("before anything is known of the new servers: %q", calls)
+	}
+	s, _ = state.Apply(s, day, result("10.0.0.21:8080", up))
+	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	want := []string{
+		"put destination 10.0.0.21:8080 of 192.0.2.10:80 weight 100",
+		"delete destination 10.0.0.11:8080 of 192.0.2.10:80",
+		"delete destination 10.0.0.12:8080 of 192.0.2.10:80",
 	}
 	if !slices.Equal(calls, want) {
 		t.Errorf("calls:\n%q\nwant:\n%q", calls, want)
@@ -250,6 +285,21 @@ func TestLastDecisionIsCarriedOut(t *testing.T) {
 		r.run(t)()
 		if *reads != 0 {
 			t.Error("a pass was made though nothing new was wanted")
+		}
+	})
+}
+
+// TestLastPassThatFailsIsNoFailureOfTheDaemon stops the engine cleanly though its
+// last decision can't be carried out.
+func TestLastPassThatFailsIsNoFailureOfTheDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.kernel.Fail = func(string) error { return errInjected }
+		stop := r.run(t) // and no error of Run
+		r.engine.Update(derive(func(*config.Config) {}, true, result(a, up)))
+		stop()
+		if !strings.Contains(r.log.String(), "the last pass failed") {
+			t.Errorf("the log says nothing of it:\n%s", r.log.String())
 		}
 	})
 }

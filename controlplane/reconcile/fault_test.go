@@ -131,7 +131,7 @@ func faultless(t *testing.T, scenes []scene) []string {
 // carries packets, keeps the others from turning packets towards it.
 func TestReadFault(t *testing.T) {
 	carries := map[string]bool{
-		"read pages": true, "read rows": true, "read virtuals": true, "read addresses": true,
+		"read pages": true, "read rows": true, "read virtuals": true, "read addresses": true, "read links": true,
 		"read attachments": false, "read knob conn_reuse_mode": false,
 	}
 	for read, carried := range carries {
@@ -191,8 +191,12 @@ func TestBrokenPageKeepsForwarding(t *testing.T) {
 		return nil
 	}
 	r.engine.Update(w)
-	if err := r.engine.Sync(t.Context()); !errors.Is(err, errInjected) {
+	err := r.engine.Sync(t.Context())
+	if !errors.Is(err, errInjected) {
 		t.Fatalf("sync: %v", err)
+	}
+	if errors.Is(err, maps.ErrPageInUse) {
+		t.Errorf("the old page was to be deleted while rows name it: %v", err)
 	}
 	got := fmt.Sprint(len(r.kernel.IPVS[tcp("192.0.2.10:80")].Destinations))
 	if got != "1" {

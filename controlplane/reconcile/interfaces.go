@@ -56,7 +56,7 @@ func (k *Interfaces) Addresses() ([]Address, error) {
 
 // AddAddress implements AddressTable: a host address, without a route of its own
 // and without duplicate detection, which would keep an IPv6 address silent for a
-// second. Where the interface is up, its neighbours are told.
+// second.
 func (k *Interfaces) AddAddress(a Address) error {
 	link, err := k.handle.LinkByName(a.Interface)
 	if err != nil {
@@ -67,8 +67,33 @@ func (k *Interfaces) AddAddress(a Address) error {
 	if err := k.handle.AddrAdd(link, addr); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	if link.Attrs().Flags&net.FlagUp == 0 {
-		return nil
+	return nil
+}
+
+// Running implements Announcer: what is up and has a carrier.
+func (k *Interfaces) Running() (map[string]int, error) {
+	links, err := patiently(k.handle.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	running := map[string]int{}
+	for _, l := range links {
+		if up, carrier := linkFlags(l.Attrs()); up && carrier {
+			running[l.Attrs().Name] = l.Attrs().Index
+		}
+	}
+	return running, nil
+}
+
+func linkFlags(attrs *netlink.LinkAttrs) (up, carrier bool) {
+	return attrs.RawFlags&unix.IFF_UP != 0, attrs.RawFlags&unix.IFF_RUNNING != 0
+}
+
+// Announce implements Announcer.
+func (k *Interfaces) Announce(a Address) error {
+	link, err := k.handle.LinkByName(a.Interface)
+	if err != nil {
+		return fmt.Errorf("find interface %s: %w", a.Interface, err)
 	}
 	return announce(link.Attrs(), a.Addr)
 }

@@ -46,6 +46,9 @@ func OpenLedger(path string) (*Ledger, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &l.entries)
 	}
+	if err == nil && l.entries == nil {
+		err = errors.New("it says null")
+	}
 	if err != nil {
 		l.entries = map[kind]map[string]string{}
 		return l, fmt.Errorf("read the ledger %s: %w", path, err)

@@ -4,33 +4,47 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
-	"net"
+	"log/slog"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // LinkWatcher notifies when an interface comes, goes, is renamed, or changes
-// between up and down.
-type LinkWatcher struct{ notify func() }
+// between up and down, or with and without a carrier.
+type LinkWatcher struct {
+	notify    func()
+	log       *slog.Logger
+	subscribe func(chan<- netlink.LinkUpdate, <-chan struct{}, netlink.LinkSubscribeOptions) error
+}
 
 // NewLinkWatcher makes a watcher; notify must not block.
-func NewLinkWatcher(notify func()) *LinkWatcher { return &LinkWatcher{notify} }
+func NewLinkWatcher(notify func(), log *slog.Logger) *LinkWatcher {
+	return &LinkWatcher{notify, log, netlink.LinkSubscribeWithOptions}
+}
 
 // String names the watcher among the tasks of the daemon.
 func (*LinkWatcher) String() string { return "links" }
 
 // Run watches, in the network namespace of the thread that it begins on, until
 // ctx ends. The kernel breaks a subscription off when more happens than fits its
-// buffer: then anything may have changed, and the next one begins.
+// buffer: then anything may have changed, and the next one begins. While none can
+// be had it notifies at every try.
 func (w *LinkWatcher) Run(ctx context.Context) error {
+	backoff := shortBackoff
 	for {
-		if err := w.watch(ctx); err != nil {
-			return fmt.Errorf("watch interfaces: %w", err)
+		err := w.watch(ctx)
+		switch {
+		case err == nil:
+			backoff = shortBackoff
+		case backoff == shortBackoff: // and no more until it works again
+			w.log.Error("interfaces are not watched, it will be tried again", "error", err)
 		}
-		if !pause(ctx, shortBackoff) {
+		if !pause(ctx, backoff) {
 			return nil
+		}
+		if err != nil {
+			backoff = min(2*backoff, longBackoff)
 		}
 		w.notify()
 	}
@@ -41,7 +55,7 @@ func (w *LinkWatcher) watch(ctx context.Context) error {
 	updates := make(chan netlink.LinkUpdate)
 	done := make(chan struct{})
 	options := netlink.LinkSubscribeOptions{ListExisting: true}
-	if err := netlink.LinkSubscribeWithOptions(updates, done, options); err != nil {
+	if err := w.subscribe(updates, done, options); err != nil {
 		return err
 	}
 	defer drain(updates)
@@ -64,8 +78,8 @@ func (w *LinkWatcher) watch(ctx context.Context) error {
 
 // linkState is what matters of an interface.
 type linkState struct {
-	name string
-	up   bool
+	name        string
+	up, carrier bool
 }
 
 // note updates what is known and tells whether anything that matters changed.
@@ -76,7 +90,8 @@ func note(known map[int]linkState, u netlink.LinkUpdate) bool {
 		delete(known, attrs.Index)
 		return there
 	}
-	now := linkState{attrs.Name, attrs.Flags&net.FlagUp != 0}
+	now := linkState{name: attrs.Name}
+	now.up, now.carrier = linkFlags(attrs)
 	known[attrs.Index] = now
 	return !there || now != was
 }

@@ -81,10 +81,10 @@ func (has sorryRows) Plan(w Want) []Effect {
 			effects = append(effects, has.putRow(v, row, ok && was.Mode == row.Mode))
 		}
 	}
-	inUse := map[maps.PageID][]Group{}
+	inUse := map[maps.PageID][]Group{} // what has to succeed for a page to be free
 	left := map[maps.PageID]bool{}
 	for v, row := range has.rows {
-		inUse[row.Page] = append(inUse[row.Page], virtualGroup(v))
+		inUse[row.Page] = append(inUse[row.Page], virtualGroup(v), pageGroup(w.Rows[v].Page))
 		if w.Leave[v] {
 			left[row.Page] = true
 		} else if _, wanted := w.Rows[v]; !wanted {

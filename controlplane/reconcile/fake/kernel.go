@@ -27,7 +27,9 @@ type Kernel struct {
 	RowTable  map[kernel.Key]kernel.Service
 	IPVS      map[config.Virtual]reconcile.Forward
 	AddrTable map[reconcile.Address]bool
-	Links     map[string]int // index by name
+	Links     map[string]int  // index by name
+	Silent    map[string]bool // links without a carrier
+	Announced []reconcile.Address
 	Engines   map[string]kernel.Attachment
 	KnobTable map[string]string
 
@@ -43,7 +45,7 @@ func New() *Kernel {
 	return &Kernel{
 		PageTable: map[kernel.PageID]kernel.Page{}, RowTable: map[kernel.Key]kernel.Service{},
 		IPVS: map[config.Virtual]reconcile.Forward{}, AddrTable: map[reconcile.Address]bool{},
-		Links: map[string]int{"eth0": 2}, Engines: map[string]kernel.Attachment{},
+		Links: map[string]int{"eth0": 2}, Silent: map[string]bool{}, Engines: map[string]kernel.Attachment{},
 		KnobTable: map[string]string{"expire_nodest_conn": "0", "conn_reuse_mode": "0"},
 	}
 }

@@ -35,6 +35,25 @@ func (k *Kernel) RemoveAddress(a reconcile.Address) error {
 	}, "remove address %s", a)
 }
 
+// Running implements reconcile.Announcer.
+func (k *Kernel) Running() (map[string]int, error) {
+	return read(k, "read links", func() map[string]int {
+		running := maps.Clone(k.Links)
+		maps.DeleteFunc(running, func(name string, _ int) bool { return k.Silent[name] })
+		return running
+	})
+}
+
+// Announce implements reconcile.Announcer. It changes nothing but what neighbours
+// know.
+func (k *Kernel) Announce(a reconcile.Address) error {
+	_, err := read(k, "announce "+a.String(), func() struct{} {
+		k.Announced = append(k.Announced, a)
+		return struct{}{}
+	})
+	return err
+}
+
 // RemoveLink takes an interface away, with all that is on it.
 func (k *Kernel) RemoveLink(name string) {
 	k.With(func() {
