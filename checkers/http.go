@@ -53,7 +53,9 @@ type httpCheck struct {
 // Check implements Checker.
 func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) Result {
 	target = netip.AddrPortFrom(target.Addr().Unmap(), target.Port())
-	a := newAttempt(ctx, h.method+" "+h.scheme+"://"+target.String()+clip(h.url.RequestURI(), maxPath))
+	shown := h.url
+	shown.RawQuery, shown.ForceQuery = "", false // results are logged, and a query may hold a password
+	a := newAttempt(ctx, h.method+" "+h.scheme+"://"+target.String()+clip(shown.RequestURI(), maxPath))
 	conn, err := h.dial(ctx, target)
 	if err != nil {
 		return a.unconnected(ctx, err)

@@ -151,8 +151,8 @@ func TestHTTPRequest(t *testing.T) {
 				_, _ = io.WriteString(conn, okHeader+"0\r\n\r\n")
 			})
 			result := checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", test.options), server)
-			if result.Outcome != OutcomePass {
-				t.Errorf("got %+v", result)
+			if result.Outcome != OutcomePass || strings.Contains(result.Message, "?") {
+				t.Errorf("got %+v, want a pass and no query in the message", result)
 			}
 			if got, want := <-got, strings.ReplaceAll(test.want, "TARGET", server.String()); got != want {
 				t.Errorf("got  %q\nwant %q", got, want)

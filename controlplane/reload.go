@@ -4,8 +4,6 @@ package controlplane
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -62,7 +60,7 @@ func (s *Server) hangups(ctx context.Context) error {
 // fixed returns an error for each setting that is bound to the life of the
 // process and differs.
 func fixed(old, now *config.Config) error {
-	var errs []error
+	var errs config.Errors
 	for _, f := range []struct {
 		path     string
 		old, now any
@@ -74,10 +72,14 @@ func fixed(old, now *config.Config) error {
 		{"admin.socket", old.Admin.Socket, now.Admin.Socket},
 	} {
 		if f.old != f.now {
-			errs = append(errs, fmt.Errorf("%s: changed from %v to %v, which needs a restart of the daemon", f.path, f.old, f.now))
+			errs = append(errs, now.Problem(f.path, "changed from %s to %v, which takes effect at a start only: restart the daemon, or put back the former",
+				old.Shown(f.path, f.old), f.now))
 		}
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
 }
 
 // current is the configuration in force.

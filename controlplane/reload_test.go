@@ -4,6 +4,8 @@ package controlplane
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,8 +58,8 @@ func TestReloadRefusesABadConfiguration(t *testing.T) {
 			"a.yaml:3: services[0].scheduler: no such scheduler", "a.yaml:9: pools[0]: no servers"}},
 		{"unreadable", func(r *rig) { r.set(nil, errInjected) }, []string{"injected fault"}},
 		{"needs a restart", func(r *rig) { r.set(restart(r), nil) }, []string{
-			"director.pin_path: changed from  to /elsewhere, which needs a restart of the daemon",
-			"admin.socket: changed from SOCKET to /elsewhere.sock, which needs a restart of the daemon"}},
+			"director.pin_path: changed from  to /elsewhere, which takes effect at a start only: restart the daemon, or put back the former",
+			"admin.socket: changed from SOCKET to /elsewhere.sock, which takes effect at a start only: restart the daemon, or put back the former"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -94,5 +96,57 @@ func TestHangupReloads(t *testing.T) {
 	r.hangups <- syscall.SIGHUP // taken only when the first is done
 	if st := r.status(); st.Config.Reload == nil || st.Config.Reload.OK {
 		t.Errorf("last reload %+v, want one that was refused", st.Config.Reload)
+	}
+}
+
+// TestWhatNeedsARestartHasItsPlace loads from files: whoever reads the refusal
+// wants the line.
+func TestWhatNeedsARestartHasItsPlace(t *testing.T) {
+	const rest = `
+pools: [{name: app, servers: [{address: 10.0.0.1}]}]
+services: [{name: shop, addresses: [192.0.2.1], ports: [80], pool: app}]
+`
+	load := func(text string) *config.Config {
+		path := filepath.Join(t.TempDir(), "m.yaml")
+		if err := os.WriteFile(path, []byte(text+rest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	t.Setenv("PINS", "/sys/fs/bpf/s3cret")
+	const remedy = ", which takes effect at a start only: restart the daemon, or put back the former"
+	old := load("director:\n  name: lb1\n  interfaces: [eth0]\n  resync_interval: 10s\n  pin_path: ${PINS}\n")
+	for _, tc := range []struct {
+		name, text string
+		want       []string // without the file
+	}{
+		{"nothing", "director:\n  name: lb1\n  interfaces: [eth1]\n  resync_interval: 10s\n  pin_path: ${PINS}\n", nil},
+		{"two keys", "director:\n  name: lb2\n  interfaces: [eth0]\n  resync_interval: 20s\n  pin_path: ${PINS}\n", []string{
+			":2: director.name: changed from lb1 to lb2" + remedy,
+			":4: director.resync_interval: changed from 10s to 20s" + remedy,
+		}},
+		{"a key that is gone", "director:\n  name: lb1\n  interfaces: [eth0]\n  pin_path: ${PINS}\n", []string{
+			":1: director.resync_interval: changed from 10s to 30s" + remedy,
+		}},
+		{"from the environment", "director:\n  name: lb1\n  interfaces: [eth0]\n  resync_interval: 10s\n  pin_path: ${PINS}/x\n", []string{
+			":5: director.pin_path: changed from ${PINS} to ${PINS}/x" + remedy,
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got []string
+			if err := fixed(old, load(tc.text)); err != nil {
+				for line := range strings.SplitSeq(err.Error(), "\n") {
+					_, line, _ = strings.Cut(line, "m.yaml")
+					got = append(got, line)
+				}
+			}
+			if d := cmp.Diff(tc.want, got); d != "" {
+				t.Errorf("errors (-want +got):\n%s", d)
+			}
+		})
 	}
 }

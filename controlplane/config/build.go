@@ -19,12 +19,14 @@ type builder struct {
 
 // config is of use only if nothing was reported.
 func (b builder) config() *Config {
-	cfg := &Config{Director: b.director(), Admin: b.admin()}
+	cfg := &Config{Director: b.director(), Admin: b.admin(), places: b.places, secrets: b.secrets}
 	b.timing("health.defaults", "health.defaults", b.raw.Health.Defaults)
 	cfg.Checks = b.checks()
 	cfg.Pools = b.pools(cfg.Checks)
 	cfg.Pages = b.pages()
 	cfg.Services = b.services(cfg)
+	b.ownAddresses(cfg)
+	b.room(cfg)
 	return cfg
 }
 

@@ -26,6 +26,7 @@ func (b builder) services(cfg *Config) []Service {
 		for _, part := range parts {
 			pool, _ := cfg.Pool(s.Pool)
 			b.reachable(path, part, pool)
+			b.destinations(path, part, pool)
 		}
 		services = append(services, parts...)
 		names = append(names, r.Name)

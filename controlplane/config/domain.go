@@ -20,6 +20,9 @@ type Config struct {
 	Pages    []Page
 	Services []Service
 	Admin    Admin
+
+	places  places // of keys in the files, for Problem
+	secrets secrets
 }
 
 // Director is what concerns this machine and not one service.

@@ -33,15 +33,35 @@ func (e Errors) Error() string {
 
 // String gives the problem as "file:line: path: message".
 func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
+	var parts []string
+	switch {
+	case p.Line > 0:
+		parts = append(parts, fmt.Sprintf("%s:%d", p.File, p.Line))
+	case p.File != "":
+		parts = append(parts, p.File)
 	}
 	if p.Path != "" {
-		b.WriteString(": " + p.Path)
+		parts = append(parts, p.Path)
 	}
-	return b.String() + ": " + p.Message
+	return strings.Join(append(parts, p.Message), ": ")
+}
+
+func newProblem(places places, secrets secrets, path, format string, args ...any) Problem {
+	at := places.of(path)
+	message := secrets.hide(path, fmt.Sprintf(format, args...))
+	return Problem{at.File, at.Line, at.Path, oneLine(message)}
+}
+
+// Problem is a mistake that was found after loading, with the place of the key
+// at path, or of what it would belong to where the files do not have it.
+func (c *Config) Problem(path, format string, args ...any) Problem {
+	return newProblem(c.places, c.secrets, path, format, args...)
+}
+
+// Shown is the value of the key at path as a message may show it: without what
+// the environment put there.
+func (c *Config) Shown(path string, value any) string {
+	return c.secrets.hide(path, fmt.Sprint(value))
 }
 
 // report gathers problems. It keeps one for each key: what follows from the
@@ -66,9 +86,7 @@ func (r *report) add(path, format string, args ...any) {
 		return
 	}
 	r.bad[path] = true
-	at := r.places.of(path)
-	message := oneLine(r.secrets.hide(path, fmt.Sprintf(format, args...)))
-	r.problems = append(r.problems, Problem{at.File, at.Line, at.Path, message})
+	r.problems = append(r.problems, newProblem(r.places, r.secrets, path, format, args...))
 }
 
 // oneLine keeps what an operator wrote from breaking a problem's line.
