@@ -81,9 +81,17 @@ func (d datapath) Attachments() ([]api.Attachment, error) {
 	}
 	out := make([]api.Attachment, 0, len(attached))
 	for _, a := range attached {
-		out = append(out, api.Attachment{Interface: a.Interface, Index: a.Index, XDP: a.XDP, TC: a.TC})
+		out = append(out, attachment(a))
 	}
 	return out, nil
+}
+
+func attachment(a maps.Attachment) api.Attachment {
+	out := api.Attachment{Interface: a.Interface, Index: a.Index, XDP: a.XDP, TC: a.TC}
+	if a.NoXDP != nil && !a.XDP {
+		out.NoXDP = a.NoXDP.Error()
+	}
+	return out
 }
 
 // Verdicts reads the counters.

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,6 +68,14 @@ func TestReloadCommand(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+// The tests run as root, who may do all: so the error is made up.
+func TestRemedyOfNoRight(t *testing.T) {
+	err := remedy(fmt.Errorf("ask /run/m.sock: %w", syscall.EACCES))
+	if want := "ask /run/m.sock: permission denied: only the daemon's user and group may speak to it"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
 	}
 }
 

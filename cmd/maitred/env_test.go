@@ -111,6 +111,10 @@ func TestUsage(t *testing.T) {
 		want string // on stderr
 	}{
 		{"no such command", []string{"serve"}, exitUsage, `unknown command "serve"`},
+		{"no such command of page", []string{"page", "foo"}, exitUsage, `unknown command "foo" for "maitred page"`},
+		{"no such shell", []string{"completion", "foo"}, exitUsage, `unknown command "foo" for "maitred completion"`},
+		{"no such help", []string{"help", "foo"}, exitUsage, `unknown command "foo"`},
+		{"no such help of page", []string{"help", "page", "foo"}, exitUsage, `unknown command "foo" for "maitred page"`},
 		{"no such flag", []string{"status", "--fast"}, exitUsage, "unknown flag: --fast"},
 		{"too many arguments", []string{"version", "x"}, exitUsage, `unknown command "x"`},
 		{"page without a name", []string{"page", "show"}, exitUsage, "accepts 1 arg(s)"},
@@ -137,6 +141,17 @@ func TestUsage(t *testing.T) {
 func TestVersion(t *testing.T) {
 	if got := run(t, env{}, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "maitred ") {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestGroupsHelp(t *testing.T) {
+	for _, args := range [][]string{{}, {"page"}, {"completion"}, {"help", "page"}, {"help"}} {
+		if got := run(t, env{}, args...); got.code != exitDone || !strings.Contains(got.stdout, "Usage:") || got.stderr != "" {
+			t.Errorf("%v: %+v, want help", args, got)
+		}
+	}
+	if got := run(t, env{}, "completion", "bash"); got.code != exitDone || !strings.Contains(got.stdout, "maitred") {
+		t.Errorf("completion bash: exit %d, stderr %q", got.code, got.stderr)
 	}
 }
 

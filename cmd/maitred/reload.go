@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -39,8 +40,11 @@ undisturbed.`,
 
 // remedy adds what to do next to an error of the client.
 func remedy(err error) error {
-	if errors.Is(err, api.ErrNotRunning) {
+	switch {
+	case errors.Is(err, api.ErrNotRunning):
 		return fmt.Errorf("%w: start it with maitred run, or name its socket with --socket", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: only the daemon's user and group may speak to it", err)
 	}
 	return err
 }

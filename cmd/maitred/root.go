@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,43 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not c
 		a.run(), a.validate(), a.reload(), a.status(), a.events(), a.page(),
 		a.doctor(), a.demo(), a.demoServer(), a.version(),
 	)
+	root.InitDefaultCompletionCmd()
+	strictGroups(root)
 	return root
+}
+
+// strictGroups makes the commands that only hold others, and help, refuse names
+// that they do not know: cobra would print its help and succeed.
+func strictGroups(root *cobra.Command) {
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [COMMAND...]",
+		Short: "Help about any command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(c, rest[0])
+			}
+			return c.Help()
+		},
+	})
+	for _, c := range root.Commands() {
+		if c.HasSubCommands() && !c.Runnable() {
+			c.Args = cobra.ArbitraryArgs
+			c.RunE = func(c *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return unknownCommand(c, args[0])
+				}
+				return c.Help()
+			}
+		}
+	}
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	return fmt.Errorf("unknown command %q for %q", name, c.CommandPath())
 }
 
 // does makes the RunE of a command: its errors are failures, not usage.
@@ -53,8 +90,11 @@ func does(run func(ctx context.Context, args []string) error) func(*cobra.Comman
 	return func(c *cobra.Command, args []string) error {
 		err := run(c.Context(), args)
 		var failed *failure
-		if err == nil || errors.As(err, &failed) {
+		switch {
+		case err == nil, errors.As(err, &failed):
 			return err
+		case c.Context().Err() != nil && errors.Is(err, context.Canceled):
+			err = errors.New("interrupted")
 		}
 		return &failure{code: exitFailed, err: err}
 	}

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,17 +58,40 @@ func (a *app) readyStatus(ctx context.Context, wait time.Duration) (api.Status, 
 	defer cancel()
 	ticker := time.NewTicker(statusPeriod)
 	defer ticker.Stop()
+	missing := errors.New("the daemon did not answer")
 	for {
 		st, err := client.Status(limit)
-		if err == nil && st.Ready {
+		switch {
+		case err == nil && st.Ready:
 			return st, nil
+		case err == nil:
+			missing = undecided(st)
+		case limit.Err() == nil:
+			missing = remedy(err)
 		}
 		select {
 		case <-ticker.C:
 		case <-limit.Done():
-			return st, &failure{code: exitNotSeen, err: fmt.Errorf("not ready after %v: see maitred events", wait)}
+			if ctx.Err() != nil {
+				return st, ctx.Err()
+			}
+			return st, &failure{code: exitNotSeen, err: fmt.Errorf("not ready after %v: %w", wait, missing)}
 		}
 	}
+}
+
+// undecided says what a daemon that is not ready has yet to do.
+func undecided(st api.Status) error {
+	var names []string
+	for _, s := range st.Services {
+		if s.Mode == "pending" {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return errors.New("the kernel has not been told yet: see maitred status")
+	}
+	return fmt.Errorf("not yet decided: %s: see maitred events", strings.Join(names, ", "))
 }
 
 func printJSON(w io.Writer, v any) error {

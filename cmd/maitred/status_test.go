@@ -3,7 +3,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,9 +48,12 @@ func example() api.Status {
 			{Name: "maps", InSync: true, Rows: 4},
 			{Name: "ipvs", Rows: 5, Repairs: 1, Errors: 3, LastError: "put service 192.0.2.10:80/tcp: no such module"},
 		},
-		Attachments: []api.Attachment{{Interface: "eth0", Index: 2, XDP: true, TC: true}},
-		Verdicts:    map[string]api.Counter{"answer_last": {Packets: 812, Bytes: 90000}, "pass_not_ip": {Packets: 7, Bytes: 420}},
-		Problems:    []string{"list pinned links: permission denied"},
+		Attachments: []api.Attachment{
+			{Interface: "eth0", Index: 2, XDP: true, TC: true},
+			{Interface: "eth1", Index: 3, TC: true, NoXDP: "create link: operation not supported"},
+		},
+		Verdicts: map[string]api.Counter{"answer_last": {Packets: 812, Bytes: 90000}, "pass_not_ip": {Packets: 7, Bytes: 420}},
+		Problems: []string{"list pinned links: permission denied"},
 	}
 }
 
@@ -97,10 +103,42 @@ func TestStatusWait(t *testing.T) {
 			t.Errorf("%+v after %d questions", got, asked.Load())
 		}
 	})
-	t.Run("does not come", func(t *testing.T) {
-		e := fakeServer(t, fakeDaemon{status: func() api.Status { return api.Status{} }}, api.NewEvents())
-		if got := run(t, e, "status", "--wait", "150ms"); got.code != exitNotSeen || !strings.Contains(got.stderr, "not ready after 150ms") {
-			t.Errorf("%+v, want exit %d", got, exitNotSeen)
+	for _, tc := range []struct {
+		name string
+		env  func(t *testing.T) env
+		want string
+	}{
+		{"not decided", func(t *testing.T) env {
+			pending := func() api.Status {
+				return api.Status{Services: []api.Service{{Name: "shop", Mode: "pending"}, {Name: "mail", Mode: "serve"}}}
+			}
+			return fakeServer(t, fakeDaemon{status: pending}, api.NewEvents())
+		}, "not ready after 150ms: not yet decided: shop"},
+		{"no daemon", func(*testing.T) env { return env{vars: map[string]string{"MAITRED_SOCKET": "/nowhere/m.sock"}} },
+			"not ready after 150ms: no daemon answers on /nowhere/m.sock: start it with maitred run"},
+		{"another error", func(t *testing.T) env {
+			file := filepath.Join(t.TempDir(), "file")
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return env{vars: map[string]string{"MAITRED_SOCKET": file + "/m.sock"}}
+		}, "not a directory"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := run(t, tc.env(t), "status", "--wait", "150ms")
+			if got.code != exitNotSeen || !strings.Contains(got.stderr, tc.want) {
+				t.Errorf("%+v, want exit %d and %q", got, exitNotSeen, tc.want)
+			}
+		})
+	}
+	t.Run("interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		e := env{vars: map[string]string{"MAITRED_SOCKET": "/nowhere/m.sock"}}
+		for _, args := range [][]string{{"status", "--wait", "30s"}, {"status"}, {"reload"}} {
+			if got := runContext(ctx, e, args...); got != (outcome{exitFailed, "", "maitred: interrupted\n"}) {
+				t.Errorf("%v: %+v", args, got)
+			}
 		}
 	})
 }

@@ -112,7 +112,13 @@ func (a *app) attachmentTable(st api.Status) string {
 	for _, at := range st.Attachments {
 		t.row(at.Interface, strconv.Itoa(at.Index), yes(at.XDP), yes(at.TC))
 	}
-	return t.String()
+	text := t.String()
+	for _, at := range st.Attachments {
+		if at.NoXDP != "" {
+			text += fmt.Sprintf("%s has no XDP, answers come from tc: %s\n", at.Interface, at.NoXDP)
+		}
+	}
+	return text
 }
 
 func (a *app) verdictTable(st api.Status) string {

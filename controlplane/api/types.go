@@ -117,6 +117,8 @@ type Attachment struct {
 	Index     int    `json:"index"`
 	XDP       bool   `json:"xdp"`
 	TC        bool   `json:"tc"`
+	// NoXDP says why XDP is not there although the mode would take it.
+	NoXDP string `json:"no_xdp,omitempty"`
 }
 
 // Counter counts packets of one verdict.
