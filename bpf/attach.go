@@ -65,8 +65,8 @@ func (e *Engine) Attach(name string, mode AttachMode) (Attachment, error) {
 	}
 	attrs := iface.Attrs()
 	a := Attachment{Interface: name, Index: attrs.Index}
-	if err := e.noteMTU(attrs); err != nil {
-		return a, err
+	if attrs.EncapType != "ether" && attrs.EncapType != "loopback" {
+		return a, fmt.Errorf("attach to %s: its packets have no Ethernet header (%s), which this version needs", name, attrs.EncapType)
 	}
 	if err := e.attachTC(iface); err != nil {
 		return a, fmt.Errorf("attach to %s by tc: %w", name, err)
@@ -101,8 +101,8 @@ func (e *Engine) Detach(name string) error {
 }
 
 // Attached lists the interfaces that the programs of this build are on. One
-// that still has an older program, that has come back as another device under
-// its name, or whose MTU has changed, is listed without it.
+// that still has an older program, or that has come back as another device
+// under its name, is listed without it, and so is one where XDP must go.
 func (e *Engine) Attached() ([]Attachment, error) {
 	names, err := e.pinnedInterfaces()
 	if err != nil {
@@ -115,14 +115,37 @@ func (e *Engine) Attached() ([]Attachment, error) {
 			a.Index = iface.Attrs().Index
 			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
 			a.TC = e.running(name, kindTCX, e.MaitredTc, a.Index) || e.clsactRunning(iface)
-			a.XDP, a.TC = a.XDP && e.knowsMTU(iface.Attrs()), a.TC && e.knowsMTU(iface.Attrs())
+			if vlan, err := hasVLAN(a.Index); a.XDP && (err != nil || vlan) {
+				a.TC = false // for Attach to see to it
+			}
 		}
 		out = append(out, a)
 	}
 	return out, nil
 }
 
+// errVLAN is why XDP would answer to nowhere: most drivers take the tag off
+// before XDP sees the packet, and the answer would leave without it.
+var errVLAN = errors.New("it carries VLAN devices, whose tags drivers take off before XDP: tc alone answers there")
+
+func hasVLAN(index int) (bool, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return false, fmt.Errorf("list the interfaces: %w", err)
+	}
+	return slices.ContainsFunc(links, func(l netlink.Link) bool {
+		return l.Type() == "vlan" && l.Attrs().ParentIndex == index
+	}), nil
+}
+
 func (e *Engine) attachXDP(name string, index int) error {
+	vlan, err := hasVLAN(index)
+	if err == nil && vlan {
+		err = errVLAN
+	}
+	if err != nil {
+		return errors.Join(err, e.unpinLink(name, kindXDP))
+	}
 	return e.attachLink(name, kindXDP, e.MaitredXdp, index, func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Program: e.MaitredXdp, Interface: index, Flags: link.XDPDriverMode})
 	})
@@ -135,6 +158,7 @@ func (e *Engine) attachTC(iface netlink.Link) error {
 			Program:   e.MaitredTc,
 			Interface: index,
 			Attach:    ebpf.AttachTCXIngress,
+			Anchor:    link.Head(), // others may end the packet's way
 		})
 	})
 	if errors.Is(err, ebpf.ErrNotSupported) { // before Linux 6.6

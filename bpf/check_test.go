@@ -53,6 +53,9 @@ func (r *rig) checkOne(t *testing.T, p program, frame []byte, want outcome) {
 		t.Fatal(err)
 	}
 	line := counted(want.id, r.names[want.verdict], 1, uint64(len(frame)))
+	if p.name == "xdp" && want.verdict < SorryVerdictPASS_DEFERRED {
+		line = "" // tc counts it
+	}
 	if got := r.since(before, r.counts(t)); got != line {
 		t.Errorf("counted %s, want %s", got, line)
 	}
@@ -119,12 +122,13 @@ type exchange struct {
 	id          int
 	mss         uint16 // where the SYN names none
 	headers     uint32 // of IP and TCP, in bytes
+	most        int    // payload of a segment on a link of 1500 bytes
 }
 
 func exchanges() []exchange {
 	return []exchange{
-		{"ipv4", client4, vip4, id4, 536, 40},
-		{"ipv6", client6, vip6, id6, 1220, 60},
+		{"ipv4", client4, vip4, id4, 536, 40, 1440},
+		{"ipv6", client6, vip6, id6, 1220, 60, 1220},
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // the program, and lives until somebody takes it away.
 const (
 	filterName     = "maitred_tc"
-	filterPriority = 100
+	filterPriority = 1 // before what others have
 	filterHandle   = 1
 )
 
@@ -29,12 +29,16 @@ func (e *Engine) attachClsact(iface netlink.Link) error {
 	if err := netlink.QdiscAdd(qdisc); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("add a clsact qdisc: %w", err)
 	}
+	// First the mark: a filter without one would be nobody's after a crash.
+	if err := repin(e.MaitredTc, e.pin(attrs.Name, kindClsact)); err != nil {
+		return err
+	}
 	filter := clsactFilter(attrs.Index)
 	filter.Fd = e.MaitredTc.FD()
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("put a tc filter: %w", err)
 	}
-	return repin(e.MaitredTc, e.pin(attrs.Name, kindClsact))
+	return nil
 }
 
 // detachClsact takes away the filter and leaves the qdisc, since others may

@@ -40,7 +40,7 @@ func TestCookieIsSipHash(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := isn(key, e.client, e.vip, 3, 0)
+				want := isn(key, e.client, e.vip, classOf(e.most), 0)
 				if got := parseReply(t, out).Seq; got != want {
 					t.Fatalf("%s: %v under %x: ISN %#x, want %#x", p.name, e.client, key, got, want)
 				}

@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -144,6 +145,48 @@ func TestLinger(t *testing.T) {
 			r.check(t, p.Bytes(), outcome{verdict: SorryVerdictPASS_LINGER, id: e.id})
 		})
 	})
+}
+
+// TestOthersAreNotTakenForOurs: an acknowledgement of a connection to a real server
+// may come upon one of our numbers. What has options is of no exchange, since we
+// agree to none; where others are passed on, only the ends of our segments count.
+func TestOthersAreNotTakenForOurs(t *testing.T) {
+	r := newRig(t)
+	rows := map[SorryVerdict]SorryService{
+		SorryVerdictPASS_LINGER:  {Mode: SorryServiceModeMODE_LINGER},
+		SorryVerdictPASS_ORPHAN:  {Mode: SorryServiceModeMODE_SORRY, Orphans: SorryOrphanFateORPHAN_PASS},
+		SorryVerdictANSWER_RESET: {Mode: SorryServiceModeMODE_SORRY},
+	}
+	page := testPage(pageLength, headLength)
+	for verdict, row := range rows {
+		row.Page = [2]uint32{1, 0}
+		r.serve(t, row)
+		each(t, func(t *testing.T, e exchange) {
+			ask := func(offset uint32, options []byte, own bool) {
+				p := e.at(key0, 1, 0, offset, packet.TCP{Window: 65535, Options: options})
+				want := outcome{verdict: verdict, id: e.id}
+				switch {
+				case own && offset == headLength+1:
+					want.verdict = SorryVerdictDROP_DONE
+				case own:
+					want = page.segmentFor(p, int(offset), pageLength, 1220)
+					want.id = e.id
+				case verdict == SorryVerdictANSWER_RESET:
+					want.reply = answerTo(p, packet.TCP{Seq: p.Ack, Flags: packet.RST})
+				}
+				t.Run(fmt.Sprintf("%s, offset %d, %d bytes of options", r.names[verdict], offset, len(options)), func(t *testing.T) {
+					r.check(t, p.Bytes(), want)
+				})
+			}
+			ask(1220, []byte{1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2}, false)
+			for _, offset := range []uint32{64, 1220, 2440, 4096, headLength, headLength + 1, pageLength} {
+				ask(offset, nil, true)
+			}
+			for _, offset := range []uint32{1, 63, 1219, 1221, 1440, pageLength - 1} {
+				ask(offset, nil, verdict == SorryVerdictANSWER_RESET)
+			}
+		})
+	}
 }
 
 // TestOrphans: what becomes of a connection from before the outage is a choice.

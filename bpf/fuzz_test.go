@@ -51,6 +51,9 @@ func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
 		return err
 	}
 	verdict, err := onlyVerdict(before, r.counts(t), len(frame))
+	if errors.Is(err, errUncounted) && p.name == "xdp" && ret == p.pass {
+		return nil // tc counts it
+	}
 	if err != nil {
 		return err
 	}
@@ -64,6 +67,8 @@ func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
 	}
 	return r.lawfulAnswer(frame, out, verdict)
 }
+
+var errUncounted = errors.New("not counted")
 
 func onlyVerdict(before, now counts, length int) (SorryVerdict, error) {
 	found := -1
@@ -80,9 +85,9 @@ func onlyVerdict(before, now counts, length int) (SorryVerdict, error) {
 		found = i
 	}
 	if found < 0 {
-		return 0, errors.New("not counted")
+		return 0, errUncounted
 	}
-	return SorryVerdict(found % int(SorryVerdictVERDICT_COUNT)), nil
+	return SorryVerdict(found % verdictRoom), nil
 }
 
 func (r *rig) lawfulAnswer(frame, out []byte, verdict SorryVerdict) error {

@@ -55,7 +55,7 @@ func headerCases() map[string]func(*packet.TCP) {
 			}
 		},
 		"addresses": func(p *packet.TCP) {
-			p.Link.Src, p.Link.Dst = packet.MAC{1, 2, 3, 4, 5, 6}, packet.MAC{9, 8, 7, 6, 5, 4}
+			p.Link.Src, p.Link.Dst = packet.MAC{1, 2, 3, 4, 5, 6}, packet.MAC{8, 7, 6, 5, 4, 3}
 		},
 	}
 }
@@ -71,7 +71,7 @@ func TestHeaders(t *testing.T) {
 				syn := e.syn(mssOption(1460)...)
 				change(&syn)
 				t.Run("syn", func(t *testing.T) {
-					r.check(t, syn.Bytes(), e.synAck(syn, 3, 0, 1440))
+					r.check(t, syn.Bytes(), e.synAck(syn, classOf(e.most), 0, uint16(e.most)))
 				})
 				ack := e.at(key0, 3, 0, 3001, packet.TCP{Window: 65535, Payload: []byte("x")})
 				change(&ack)

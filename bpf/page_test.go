@@ -13,16 +13,23 @@ import (
 var segmentSizes = [4]int{536, 1220, 1360, 1440} // by class
 
 // segmentFor says what is due to a segment of the client's that asks for the
-// byte at offset, up to the byte at end and most bytes at once.
+// byte at offset, up to the byte at end. Segments end at multiples of most bytes,
+// or of 64 where the window is too small.
 func (r testResponse) segmentFor(p packet.TCP, offset, end_, most int) outcome {
 	rest, window := end_-offset, int(p.Window)
+	most -= offset % most
 	reply := packet.TCP{Seq: p.Ack, Ack: end(p), Flags: packet.ACK | packet.PSH}
 	if rest <= most && rest < window {
 		reply.Flags |= packet.FIN
 		reply.Payload = tail(r.bytes[offset:end_])
 		return outcome{verdict: SorryVerdictANSWER_LAST, reply: answerTo(p, reply)}
 	}
-	n := min(rest, most, window)
+	n := min(rest, most)
+	if n > window {
+		if n = window; n >= 64 {
+			n -= (offset + n) % 64
+		}
+	}
 	if n > 0 && offset+n == r.head+1 {
 		n-- // there a client would be taken for one that asked for the header
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/kernel"
+	"github.com/maitred-lb/maitred/test/netlab"
 	"github.com/maitred-lb/maitred/test/packet"
 )
 
@@ -24,6 +25,7 @@ type rig struct {
 	SorryObjects
 	pageSpec *ebpf.MapSpec
 	names    map[SorryVerdict]string
+	in       *netlab.Namespace // where frames come in; nil: here
 }
 
 // The services of every rig: ids are rows of counters.
@@ -39,6 +41,9 @@ var (
 	client6 = netip.MustParseAddrPort("[2001:db8:1::1]:40000")
 	vip6    = netip.MustParseAddrPort("[2001:db8:2::1]:80")
 )
+
+// verdictRoom is VERDICT_ROOM of maps.h.
+const verdictRoom = 32
 
 // The keys of every rig; the first is current.
 var (
@@ -57,7 +62,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	// So few rows that a test can compare them all, packet by packet.
-	spec.Maps[SorryMapCounters].MaxEntries = ids * uint32(SorryVerdictVERDICT_COUNT)
+	spec.Maps[SorryMapCounters].MaxEntries = ids * verdictRoom
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone
 	}
@@ -125,14 +130,6 @@ func serviceKey(vip netip.AddrPort) SorryServiceKey {
 	return k
 }
 
-// mtu sets that of the interface that a test run comes in by: the loopback.
-func (r *rig) mtu(t testing.TB, mtu uint32) {
-	t.Helper()
-	if err := r.Interfaces.Put(uint32(1), SorryInterface{Mtu: mtu}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func (r *rig) putPage(t testing.TB, slot uint32, p testResponse) {
 	t.Helper()
 	inner, err := ebpf.NewMap(r.pageSpec)
@@ -189,14 +186,15 @@ func (p testResponse) row() *SorryPage {
 type program struct {
 	name             string
 	prog             *ebpf.Program
+	in               *netlab.Namespace
 	pass, drop, send uint32
 }
 
 func (r *rig) programs() []program {
 	const unspec = 0xffffffff // TC_ACT_UNSPEC is -1
 	return []program{
-		{"xdp", r.MaitredXdp, 2, 1, 3}, // XDP_PASS, XDP_DROP, XDP_TX
-		{"tc", r.MaitredTc, unspec, 2, 7},
+		{"xdp", r.MaitredXdp, r.in, 2, 1, 3}, // XDP_PASS, XDP_DROP, XDP_TX
+		{"tc", r.MaitredTc, r.in, unspec, 2, 7},
 	}
 }
 
@@ -212,10 +210,19 @@ func (p program) expected(v SorryVerdict) uint32 {
 	}
 }
 
-// run gives what the program returned and the frame as it left it.
-func (p program) run(frame []byte) (uint32, []byte, error) {
+// run gives what the program returned and the frame as it left it. The frame
+// comes in by the loopback interface.
+func (p program) run(frame []byte) (ret uint32, out []byte, err error) {
 	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, 4096)}
-	ret, err := p.prog.Run(&opts)
+	run := func() error {
+		ret, err = p.prog.Run(&opts)
+		return err
+	}
+	if p.in != nil {
+		err = p.in.Do(run)
+	} else {
+		err = run()
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("run %s on %d bytes: %w", p.name, len(frame), err)
 	}
@@ -243,7 +250,7 @@ type counts []SorryCounter
 func (r *rig) counts(t testing.TB) counts {
 	t.Helper()
 	cpus := ebpf.MustPossibleCPU()
-	n := ids * int(SorryVerdictVERDICT_COUNT)
+	const n = ids * verdictRoom
 	keys, values := make([]uint32, n), make([]SorryCounter, n*cpus)
 	var cursor ebpf.MapBatchCursor
 	if got, err := r.Counters.BatchLookup(&cursor, keys, values, nil); err != nil || got != n {
@@ -264,8 +271,8 @@ func (r *rig) since(before, now counts) string {
 	var lines []string
 	for i := range now {
 		if now[i] != before[i] {
-			v := SorryVerdict(i % int(SorryVerdictVERDICT_COUNT))
-			lines = append(lines, counted(i/int(SorryVerdictVERDICT_COUNT), r.names[v],
+			v := SorryVerdict(i % verdictRoom)
+			lines = append(lines, counted(i/verdictRoom, r.names[v],
 				now[i].Packets-before[i].Packets, now[i].Bytes-before[i].Bytes))
 		}
 	}

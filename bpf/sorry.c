@@ -24,8 +24,11 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 
 	if (!s || !svc->page[svc->current & 1])
 		return PASS_NO_PAGE;
+	if (p->first_fragment && !linger)
+		return svc->orphans == ORPHAN_PASS ? PASS_ORPHAN :
+						     DROP_FRAGMENT;
 	if (p->first_fragment)
-		return linger ? PASS_LINGER : DROP_FRAGMENT;
+		return PASS_LINGER;
 	if ((p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
 		return linger ? PASS_LINGER : on_syn(f, p, s, svc, r);
 	if (!(p->flags & (TCP_ACK | TCP_RST)) ||
@@ -33,8 +36,9 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 		return linger ? PASS_LINGER : DROP_FLAGS;
 	if (p->flags & TCP_ACK && !(p->flags & TCP_SYN)) {
 		*page = cookie_read(p, s, svc, &c);
-		if (*page)
+		if (*page && ours(p, svc, &c, *page))
 			return on_exchange(f, p, &c, *page, r);
+		*page = NULL;
 	}
 	return linger ? PASS_LINGER : on_orphan(p, s, svc, r);
 }
@@ -79,7 +83,9 @@ static __always_inline int sorry(const struct frame *f)
 	}
 	if (r.flags)
 		v = answer(f, &p, &r, page, v);
-	count(id, v, bytes);
+	/* What XDP passes comes by tc, and is counted there. */
+	if (!f->xdp || v >= PASS_DEFERRED)
+		count(id, v, bytes);
 	if (v <= PASS_DEFERRED)
 		return frame_pass(f);
 	if (v >= DROP_ACK)

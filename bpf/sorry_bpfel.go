@@ -25,11 +25,6 @@ type SorryCounter struct {
 	Bytes   uint64
 }
 
-type SorryInterface struct {
-	_   structs.HostLayout
-	Mtu uint32
-}
-
 type SorryOrphanFate uint32
 
 const (
@@ -68,6 +63,7 @@ type SorryService struct {
 	Orphans SorryOrphanFate
 	Current uint32
 	Page    [2]uint32
+	Salt    [2]uint32
 }
 
 type SorryServiceKey struct {
@@ -98,31 +94,32 @@ type SorryVerdict uint32
 const (
 	SorryVerdictPASS_NOT_IP     SorryVerdict = 0
 	SorryVerdictPASS_MALFORMED  SorryVerdict = 1
-	SorryVerdictPASS_NOT_TCP    SorryVerdict = 2
-	SorryVerdictPASS_FRAGMENT   SorryVerdict = 3
-	SorryVerdictPASS_NO_SERVICE SorryVerdict = 4
-	SorryVerdictPASS_SERVED     SorryVerdict = 5
-	SorryVerdictPASS_LINGER     SorryVerdict = 6
-	SorryVerdictPASS_ORPHAN     SorryVerdict = 7
-	SorryVerdictPASS_NO_PAGE    SorryVerdict = 8
-	SorryVerdictPASS_DEFERRED   SorryVerdict = 9
-	SorryVerdictANSWER_SYN      SorryVerdict = 10
-	SorryVerdictANSWER_SEGMENT  SorryVerdict = 11
-	SorryVerdictANSWER_LAST     SorryVerdict = 12
-	SorryVerdictANSWER_HEAD     SorryVerdict = 13
-	SorryVerdictANSWER_ACK      SorryVerdict = 14
-	SorryVerdictANSWER_CLOSE    SorryVerdict = 15
-	SorryVerdictANSWER_RESET    SorryVerdict = 16
-	SorryVerdictDROP_ACK        SorryVerdict = 17
-	SorryVerdictDROP_DONE       SorryVerdict = 18
-	SorryVerdictDROP_RESET      SorryVerdict = 19
-	SorryVerdictDROP_WINDOW     SorryVerdict = 20
-	SorryVerdictDROP_ORPHAN     SorryVerdict = 21
-	SorryVerdictDROP_FLAGS      SorryVerdict = 22
-	SorryVerdictDROP_FRAGMENT   SorryVerdict = 23
-	SorryVerdictDROP_LIMIT      SorryVerdict = 24
-	SorryVerdictDROP_ERROR      SorryVerdict = 25
-	SorryVerdictVERDICT_COUNT   SorryVerdict = 26
+	SorryVerdictPASS_GROUP      SorryVerdict = 2
+	SorryVerdictPASS_NOT_TCP    SorryVerdict = 3
+	SorryVerdictPASS_FRAGMENT   SorryVerdict = 4
+	SorryVerdictPASS_NO_SERVICE SorryVerdict = 5
+	SorryVerdictPASS_SERVED     SorryVerdict = 6
+	SorryVerdictPASS_LINGER     SorryVerdict = 7
+	SorryVerdictPASS_ORPHAN     SorryVerdict = 8
+	SorryVerdictPASS_NO_PAGE    SorryVerdict = 9
+	SorryVerdictPASS_DEFERRED   SorryVerdict = 10
+	SorryVerdictANSWER_SYN      SorryVerdict = 11
+	SorryVerdictANSWER_SEGMENT  SorryVerdict = 12
+	SorryVerdictANSWER_LAST     SorryVerdict = 13
+	SorryVerdictANSWER_HEAD     SorryVerdict = 14
+	SorryVerdictANSWER_ACK      SorryVerdict = 15
+	SorryVerdictANSWER_CLOSE    SorryVerdict = 16
+	SorryVerdictANSWER_RESET    SorryVerdict = 17
+	SorryVerdictDROP_ACK        SorryVerdict = 18
+	SorryVerdictDROP_DONE       SorryVerdict = 19
+	SorryVerdictDROP_RESET      SorryVerdict = 20
+	SorryVerdictDROP_WINDOW     SorryVerdict = 21
+	SorryVerdictDROP_ORPHAN     SorryVerdict = 22
+	SorryVerdictDROP_FLAGS      SorryVerdict = 23
+	SorryVerdictDROP_FRAGMENT   SorryVerdict = 24
+	SorryVerdictDROP_LIMIT      SorryVerdict = 25
+	SorryVerdictDROP_ERROR      SorryVerdict = 26
+	SorryVerdictVERDICT_COUNT   SorryVerdict = 27
 )
 
 // Names of all BPF objects in the ELF.
@@ -130,7 +127,6 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	SorryMapCounters    = "counters"
-	SorryMapInterfaces  = "interfaces"
 	SorryMapPageIndex   = "page_index"
 	SorryMapPages       = "pages"
 	SorryMapResets      = "resets"
@@ -190,13 +186,12 @@ type SorryProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SorryMapSpecs struct {
-	Counters   *ebpf.MapSpec `ebpf:"counters"`
-	Interfaces *ebpf.MapSpec `ebpf:"interfaces"`
-	PageIndex  *ebpf.MapSpec `ebpf:"page_index"`
-	Pages      *ebpf.MapSpec `ebpf:"pages"`
-	Resets     *ebpf.MapSpec `ebpf:"resets"`
-	Services   *ebpf.MapSpec `ebpf:"services"`
-	Settings   *ebpf.MapSpec `ebpf:"settings"`
+	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	PageIndex *ebpf.MapSpec `ebpf:"page_index"`
+	Pages     *ebpf.MapSpec `ebpf:"pages"`
+	Resets    *ebpf.MapSpec `ebpf:"resets"`
+	Services  *ebpf.MapSpec `ebpf:"services"`
+	Settings  *ebpf.MapSpec `ebpf:"settings"`
 }
 
 // SorryVariableSpecs contains global variables before they are loaded into the kernel.
@@ -225,19 +220,17 @@ func (o *SorryObjects) Close() error {
 //
 // It can be passed to LoadSorryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SorryMaps struct {
-	Counters   *ebpf.Map `ebpf:"counters"`
-	Interfaces *ebpf.Map `ebpf:"interfaces"`
-	PageIndex  *ebpf.Map `ebpf:"page_index"`
-	Pages      *ebpf.Map `ebpf:"pages"`
-	Resets     *ebpf.Map `ebpf:"resets"`
-	Services   *ebpf.Map `ebpf:"services"`
-	Settings   *ebpf.Map `ebpf:"settings"`
+	Counters  *ebpf.Map `ebpf:"counters"`
+	PageIndex *ebpf.Map `ebpf:"page_index"`
+	Pages     *ebpf.Map `ebpf:"pages"`
+	Resets    *ebpf.Map `ebpf:"resets"`
+	Services  *ebpf.Map `ebpf:"services"`
+	Settings  *ebpf.Map `ebpf:"settings"`
 }
 
 func (m *SorryMaps) Close() error {
 	return _SorryClose(
 		m.Counters,
-		m.Interfaces,
 		m.PageIndex,
 		m.Pages,
 		m.Resets,

@@ -18,7 +18,7 @@ func TestPageSwap(t *testing.T) {
 		r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Current: current, Page: [2]uint32{1, 2}})
 		each(t, func(t *testing.T, e exchange) {
 			syn := e.syn(mssOption(1460)...)
-			r.check(t, syn.Bytes(), e.synAck(syn, 3, current, 1440))
+			r.check(t, syn.Bytes(), e.synAck(syn, classOf(e.most), current, uint16(e.most)))
 			for g, page := range pages {
 				for _, offset := range []int{5001, len(page.bytes) - 1, len(page.bytes)} {
 					p := e.at(key0, 3, uint32(g), uint32(offset), packet.TCP{Window: 65535})
@@ -32,6 +32,31 @@ func TestPageSwap(t *testing.T) {
 			r.check(t, p.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(p, packet.TCP{Seq: p.Ack, Flags: packet.RST})})
 		})
 	}
+}
+
+// TestPageOfAnotherTime: where a second change has put another page in the place
+// of the one that an exchange began on, the client gets a reset and no mixture.
+func TestPageOfAnotherTime(t *testing.T) {
+	r := newRig(t)
+	const salt = 0xfedcba98
+	r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{1, 0}, Salt: [2]uint32{salt, 0}})
+	page := testPage(20000, 100)
+	each(t, func(t *testing.T, e exchange) {
+		syn := e.syn(mssOption(1460)...)
+		want := e.synAck(syn, classOf(e.most), 0, uint16(e.most))
+		want.reply.Seq ^= salt &^ (7 << 16)
+		want.reply = answerTo(syn, *want.reply)
+		r.check(t, syn.Bytes(), want)
+
+		old := e.at(key0, 3, 0, 1440, packet.TCP{Window: 65535})
+		r.check(t, old.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(old, packet.TCP{Seq: old.Ack, Flags: packet.RST})})
+
+		now := e.segment(packet.TCP{Window: 65535, Flags: packet.ACK})
+		now.Ack = (isn(key0, e.client, e.vip, 3, 0) ^ salt&^uint32(7<<16)) + 1 + 1440
+		segment := page.segmentFor(now, 1440, 20000, 1440)
+		segment.id = e.id
+		r.check(t, now.Bytes(), segment)
+	})
 }
 
 // TestMissingPage: what the maps lack is never sent.

@@ -32,6 +32,7 @@ const Verdicts = Verdict(bpf.SorryVerdictVERDICT_COUNT)
 var verdictNames = [Verdicts]string{
 	bpf.SorryVerdictPASS_NOT_IP:     "pass_not_ip",
 	bpf.SorryVerdictPASS_MALFORMED:  "pass_malformed",
+	bpf.SorryVerdictPASS_GROUP:      "pass_group",
 	bpf.SorryVerdictPASS_NOT_TCP:    "pass_not_tcp",
 	bpf.SorryVerdictPASS_FRAGMENT:   "pass_fragment",
 	bpf.SorryVerdictPASS_NO_SERVICE: "pass_no_service",
@@ -71,8 +72,8 @@ type Counts map[Verdict]Counter
 // row was made. The zero Key has those of packets to no service.
 func (m *Maps) Counters() (map[Key]Counts, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	rows, err := m.rows()
+	m.mu.Unlock() // what follows takes long where there are many rows
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +89,16 @@ func (m *Maps) Counters() (map[Key]Counts, error) {
 	return out, nil
 }
 
+// verdictRoom is VERDICT_ROOM of bpf/include/maps.h.
+const verdictRoom = 32
+
+func counterKey(id uint32, v Verdict) uint32 { return id*verdictRoom + uint32(v) }
+
 func (m *Maps) counts(id uint32) (Counts, error) {
 	out := Counts{}
 	for v := range Verdicts {
 		var perCPU []bpf.SorryCounter
-		if err := m.engine.Counters.Lookup(id*uint32(Verdicts)+uint32(v), &perCPU); err != nil {
+		if err := m.engine.Counters.Lookup(counterKey(id, v), &perCPU); err != nil {
 			return nil, fmt.Errorf("read counter %s of service %d: %w", v, id, err)
 		}
 		var sum Counter
@@ -114,7 +120,7 @@ func (m *Maps) clearCounters(id uint32) error {
 	}
 	zero := make([]bpf.SorryCounter, cpus)
 	for v := range Verdicts {
-		if err := m.engine.Counters.Put(id*uint32(Verdicts)+uint32(v), zero); err != nil {
+		if err := m.engine.Counters.Put(counterKey(id, v), zero); err != nil {
 			return fmt.Errorf("clear counter %s of service %d: %w", v, id, err)
 		}
 	}

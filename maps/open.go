@@ -24,6 +24,7 @@ const resetLimit = 1000
 type Maps struct {
 	mu     sync.Mutex
 	engine *bpf.Engine
+	ids    map[Key]uint32    // of the rows
 	slots  map[PageID]uint32 // where each page is
 	doomed map[PageID]bool   // deleted, but still the former page of a row
 }
@@ -35,7 +36,7 @@ func Open(pinPath string) (*Maps, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Maps{engine: engine, slots: map[PageID]uint32{}, doomed: map[PageID]bool{}}
+	m := &Maps{engine: engine, ids: map[Key]uint32{}, slots: map[PageID]uint32{}, doomed: map[PageID]bool{}}
 	if err := errors.Join(m.adoptPages(), m.adoptKeys()); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
@@ -109,15 +110,19 @@ func (m *Maps) adoptPages() error {
 	if err := entries.Err(); err != nil {
 		return fmt.Errorf("list the pages: %w", err)
 	}
-	return m.doomFormer()
+	return m.adoptRows()
 }
 
-// doomFormer marks the pages that no row begins new exchanges with: the
-// process that put them is gone and nobody will delete them.
-func (m *Maps) doomFormer() error {
+// adoptRows notes the rows that are there, and marks the pages that none of them
+// begins new exchanges with: the process that put them is gone and nobody will
+// delete them.
+func (m *Maps) adoptRows() error {
 	rows, err := m.rows()
 	if err != nil {
 		return err
+	}
+	for key, row := range rows {
+		m.ids[keyFrom(key)] = row.Id
 	}
 	for id, slot := range m.slots {
 		m.doomed[id] = true

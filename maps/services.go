@@ -48,7 +48,7 @@ func (m *Maps) PutService(k Key, s Service) error {
 	var row bpf.SorryService
 	switch err := m.engine.Services.Lookup(keyTo(k), &row); {
 	case errors.Is(err, ebpf.ErrKeyNotExist):
-		if row.Id, err = m.newID(); err != nil {
+		if row.Id, err = m.newID(k); err != nil {
 			return err
 		}
 	case err != nil:
@@ -59,6 +59,7 @@ func (m *Maps) PutService(k Key, s Service) error {
 	if row.Page[row.Current&1] != slot {
 		row.Current = 1 - row.Current&1
 		row.Page[row.Current] = slot
+		row.Salt[row.Current] = uint32(s.Page)
 	}
 	if err := m.engine.Services.Put(keyTo(k), row); err != nil {
 		return fmt.Errorf("put service %s: %w", k.Addr, err)
@@ -73,6 +74,7 @@ func (m *Maps) DeleteService(k Key) error {
 	if err := m.engine.Services.Delete(keyTo(k)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("delete service %s: %w", k.Addr, err)
 	}
+	delete(m.ids, k)
 	return m.buryNow()
 }
 
@@ -102,20 +104,20 @@ func (m *Maps) rows() (map[bpf.SorryServiceKey]bpf.SorryService, error) {
 }
 
 // newID finds a row of counters for a new service, and clears it.
-func (m *Maps) newID() (uint32, error) {
-	rows, err := m.rows()
-	if err != nil {
-		return 0, err
-	}
+func (m *Maps) newID(k Key) (uint32, error) {
 	taken := map[uint32]bool{0: true} // 0 counts what is nobody's
-	for _, row := range rows {
-		taken[row.Id] = true
+	for _, id := range m.ids {
+		taken[id] = true
 	}
 	id := uint32(0)
 	for taken[id] {
 		id++
 	}
-	return id, m.clearCounters(id)
+	if err := m.clearCounters(id); err != nil {
+		return 0, err
+	}
+	m.ids[k] = id
+	return id, nil
 }
 
 // keyTo gives the kernel's form of a key: IPv4 addresses are mapped, and what

@@ -17,14 +17,19 @@
  *
  * class is the segment size that the SYN allowed, g which of the service's two
  * pages the exchange began on. An acknowledgement less the hash alone is then
- * g, class and, in the low 16 bits, the offset of the next byte of the page. A
- * number that is not ours passes for a valid one once in 2^32 / (16 * length).
+ * g, class and, in the low 16 bits, the offset of the next byte of the page. The
+ * hash of each page is salted with its bytes, so that a page that has come into
+ * the place of another does not end what began on that.
+ *
+ * A number that is not ours passes for a valid one with a probability of
+ * 16 * length / 2^32. That is a matter of chance for an attacker, and nothing is
+ * to be had by it; but a connection to a real server sees many numbers, so more
+ * is asked of packets that could be of one: see ours().
  */
 #define COOKIE_FIELD (7U << 16)
 
 struct cookie {
 	__u8 class;
-	__u8 page; /* g */
 	__u32 offset; /* of the next byte that the client wants */
 };
 
@@ -126,13 +131,21 @@ static __always_inline __u32 cookie_base(const struct packet *p,
 	return (__u32)(s.v0 ^ s.v1 ^ s.v2 ^ s.v3) & ~COOKIE_FIELD;
 }
 
+/* The page is part of it: an exchange that began on another is none of ours. */
+static __always_inline __u32 salted(__u32 base, const struct service *svc,
+				    __u32 page)
+{
+	return base ^ (svc->salt[page & 1] & ~COOKIE_FIELD);
+}
+
 static __always_inline __u32 cookie_make(const struct packet *p,
-					 const struct setting *s, __u8 class,
-					 __u8 page)
+					 const struct setting *s,
+					 const struct service *svc, __u8 class)
 {
 	__u32 base = cookie_base(p, &s->keys[s->current & 1]);
+	__u32 page = svc->current & 1;
 
-	return base | (__u32)(page & 1) << 18 | (__u32)(class & 3) << 16;
+	return salted(base, svc, page) | page << 18 | (__u32)(class & 3) << 16;
 }
 
 /*
@@ -144,21 +157,25 @@ static __always_inline const struct page *cookie_read(const struct packet *p,
 						      const struct service *svc,
 						      struct cookie *c)
 {
+	const struct page *page;
+	__u32 diff, g;
+
 	for (int i = 0; i < 2; i++) {
 		__u32 base = cookie_base(p, &s->keys[(s->current + i) & 1]);
-		__u32 diff = p->ack - 1 - base;
-		const struct page *page;
 
-		if (diff >> 19)
-			continue;
-		c->page = diff >> 18 & 1;
-		c->class = diff >> 16 & 3;
-		c->offset = diff & 0xffff;
-		page = page_at(svc->page[c->page]);
-		if (page && c->offset <= page->length + 1)
-			return page;
+		for (g = 0; g < 2; g++) {
+			diff = p->ack - 1 - salted(base, svc, g);
+			if (diff >> 18 == g)
+				goto found;
+		}
 	}
 	return NULL;
+
+found:
+	c->class = diff >> 16 & 3;
+	c->offset = diff & 0xffff;
+	page = page_at(svc->page[g & 1]);
+	return page && c->offset <= page->length + 1 ? page : NULL;
 }
 
 #endif

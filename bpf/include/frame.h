@@ -18,7 +18,10 @@ struct frame {
 	bool xdp;
 };
 
-/* Bytes that hold any header we read: Ethernet, two tags, IPv6, options. */
+/*
+ * Bytes that hold the headers: Ethernet, two tags, IPv6, options. Where a longer
+ * chain of extension headers lies in fragments tc takes it for malformed.
+ */
 #define HEADERS_MAX 192
 
 static __always_inline void *frame_start(const struct frame *f)
@@ -46,11 +49,12 @@ static __always_inline __u32 frame_length(const struct frame *f)
 	return ((struct __sk_buff *)f->ctx)->len;
 }
 
-static __always_inline __u32 frame_interface(const struct frame *f)
+/* The MTU of the interface, in bytes of an IP packet. */
+static __always_inline __u32 frame_mtu(const struct frame *f)
 {
-	if (f->xdp)
-		return ((struct xdp_md *)f->ctx)->ingress_ifindex;
-	return ((struct __sk_buff *)f->ctx)->ifindex;
+	__u32 mtu = 0;
+
+	return bpf_check_mtu(f->ctx, 0, &mtu, 0, 0) < 0 ? 0 : mtu;
 }
 
 /* A driver may leave the headers in page fragments, where tc can't see them. */
@@ -108,8 +112,10 @@ static __always_inline long frame_resize(const struct frame *f, __u32 length)
  * Takes length bytes out from behind the fixed IP header at offset l3: IPv4
  * options or IPv6 extension headers. What follows keeps its place in memory,
  * which a checksum that is left to the transmitter depends on. XDP has to carry
- * the link header forward itself, and leaves the IP header to be rewritten; so
- * does tc where a tag stands in the data, of which the helper knows nothing.
+ * the link header forward itself, and leaves the IP header to be rewritten. tc's
+ * helper knows nothing of a tag that stands in the data: there the tail goes
+ * instead, which is right for all packets but those of a local sender who
+ * leaves the checksum to do.
  */
 static __always_inline long frame_strip(const struct frame *f, __u32 l3,
 					__u32 length)

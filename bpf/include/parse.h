@@ -82,6 +82,8 @@ static __always_inline enum verdict parse_link(struct cursor *c,
 
 	if ((void *)(eth + 1) > c->end)
 		return PASS_MALFORMED;
+	if (eth->h_dest[0] & 1) /* RFC 1122, 4.2.3.10 */
+		return PASS_GROUP;
 	c->at = eth + 1;
 	p->l3 = sizeof(*eth);
 	*proto = eth->h_proto;

@@ -37,16 +37,21 @@ static __always_inline __u32 client_mss(const struct frame *f,
 	return mss;
 }
 
-/* What the link carries: a segment must not need fragments on it. */
-static __always_inline __u32 link_mss(const struct frame *f,
+/*
+ * What the way to the client carries. IPv4 leaves it to routers to make
+ * fragments. IPv6 tells the sender to send less, which one without state can't
+ * heed: so it sends what every link carries (RFC 8200, 5), 1280 bytes.
+ */
+static __always_inline __u32 path_mss(const struct frame *f,
 				      const struct packet *p)
 {
-	__u32 index = frame_interface(f);
-	struct interface *i = bpf_map_lookup_elem(&interfaces, &index);
-	__u32 headers = sizeof(struct tcphdr) +
-			(p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__u32 headers = sizeof(struct tcphdr) + sizeof(struct iphdr);
+	__u32 mtu;
 
-	return (i && i->mtu > headers ? i->mtu : 1500) - headers;
+	if (p->v6)
+		return 1220;
+	mtu = frame_mtu(f);
+	return (mtu > headers ? mtu : 1500) - headers;
 }
 
 /*
@@ -58,14 +63,13 @@ on_syn(const struct frame *f, const struct packet *p, const struct setting *s,
        const struct service *svc, struct reply *r)
 {
 	__u32 mss = client_mss(f, p);
-	__u32 link = link_mss(f, p);
+	__u32 path = path_mss(f, p);
 
-	r->seq = cookie_make(p, s, class_of(mss < link ? mss : link),
-			     svc->current);
+	r->seq = cookie_make(p, s, svc, class_of(mss < path ? mss : path));
 	r->ack = p->seq + 1;
 	r->flags = TCP_SYN | TCP_ACK;
 	if (p->payload >= p->l4 + sizeof(struct tcphdr) + 4)
-		r->mss = link < SEGMENT_MAX ? link : SEGMENT_MAX;
+		r->mss = path < SEGMENT_MAX ? path : SEGMENT_MAX;
 	return ANSWER_SYN;
 }
 

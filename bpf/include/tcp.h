@@ -71,11 +71,16 @@ static __always_inline enum verdict on_end(const struct packet *p,
 	return ANSWER_ACK;
 }
 
+#define GRID 64U
+
 /*
  * The part of the page that begins at the offset that the client asks for, up
  * to end, at most bytes long. All segments but the last leave the client's last
  * byte unacknowledged: then its retransmission timer is ours, and a lost
  * segment is asked for again by a client that would otherwise wait for ever.
+ *
+ * A segment ends where a multiple of its class's size is, or of GRID bytes where
+ * the window is too small for that, so that few offsets are ever acknowledged.
  *
  * The FIN needs room in the window like a byte. A client answers what is beyond
  * its window with an ACK that names the same offset again (RFC 9293, 3.10.7.4),
@@ -86,7 +91,8 @@ on_request(const struct packet *p, const struct cookie *c,
 	   const struct page *page, __u32 end, __u32 most, struct reply *r)
 {
 	__u32 rest = end - c->offset;
-	__u32 length = segment_size(c->class);
+	__u32 size = segment_size(c->class);
+	__u32 length = size - c->offset % size;
 
 	if (length > most)
 		length = most;
@@ -98,8 +104,11 @@ on_request(const struct packet *p, const struct cookie *c,
 	}
 	if (length > rest)
 		length = rest;
-	if (length > p->window)
+	if (length > p->window) {
 		length = p->window;
+		if (length >= GRID)
+			length -= (c->offset + length) % GRID;
+	}
 	/* That offset is the end of an answer to HEAD: see on_exchange. */
 	if (length && c->offset + length == page->head + 1)
 		length--;
@@ -145,6 +154,28 @@ on_start(const struct frame *f, const struct packet *p, const struct cookie *c,
 	}
 	v = on_request(p, c, page, page->length, most, r);
 	return v == ANSWER_SEGMENT && !p->length ? ANSWER_CLOSE : v;
+}
+
+/*
+ * Tells a packet of an exchange from one of a connection to a real server whose
+ * acknowledgement has come upon one of our numbers. We negotiate no option, so
+ * whoever sends one (timestamps, mostly) speaks to somebody else; where packets
+ * of others are passed on, the offset must also be one at which a segment of
+ * ours ends.
+ */
+static __always_inline bool ours(const struct packet *p,
+				 const struct service *svc,
+				 const struct cookie *c,
+				 const struct page *page)
+{
+	if (p->payload != p->l4 + sizeof(struct tcphdr))
+		return false;
+	if (svc->mode == MODE_SORRY && svc->orphans != ORPHAN_PASS)
+		return true;
+	return c->offset % GRID == 0 ||
+	       c->offset % segment_size(c->class) == 0 ||
+	       c->offset >= page->length || c->offset == page->head ||
+	       c->offset == page->head + 1;
 }
 
 /* A packet whose acknowledgement is one of ours. */

@@ -39,6 +39,7 @@ struct service {
 	enum orphan_fate orphans;
 	__u32 current; /* which of the two pages new exchanges get */
 	__u32 page[2]; /* slots in pages; 0 is no page */
+	__u32 salt[2]; /* of each page, by its bytes: see cookie.h */
 };
 
 /*
@@ -80,10 +81,6 @@ struct setting {
 	__u32 reset_limit; /* resets a CPU may send in RESET_WINDOW_NS */
 };
 
-struct interface {
-	__u32 mtu; /* bytes of an IP packet */
-};
-
 struct counter {
 	__u64 packets;
 	__u64 bytes; /* of the frame as it came in */
@@ -100,7 +97,7 @@ struct reset_budget {
 	_Static_assert(sizeof(struct type) == (size), #type " has a hole")
 
 ASSERT_SIZE(service_key, 20);
-ASSERT_SIZE(service, 24);
+ASSERT_SIZE(service, 32);
 ASSERT_SIZE(page, 16 + 4 * SUMS_MAX + PAGE_ROOM);
 ASSERT_SIZE(page_entry, 16);
 ASSERT_SIZE(setting, 40);

@@ -10,6 +10,7 @@
 enum verdict {
 	PASS_NOT_IP,
 	PASS_MALFORMED,
+	PASS_GROUP, /* to a broadcast or multicast address of the link */
 	PASS_NOT_TCP,
 	PASS_FRAGMENT, /* not the first: its port is unknown */
 	PASS_NO_SERVICE,
@@ -37,7 +38,7 @@ enum verdict {
 	DROP_LIMIT, /* too many resets */
 	DROP_ERROR, /* the kernel refused to reshape the packet */
 
-	VERDICT_COUNT,
+	VERDICT_COUNT, /* below VERDICT_ROOM */
 };
 
 #endif
