@@ -33,13 +33,13 @@ const (
 
 func (a *app) doctor() *cobra.Command {
 	var output string
-	c := &cobra.Command{
+	c := a.withSocket(&cobra.Command{
 		Use:   "doctor [INTERFACE...]",
 		Short: "Tell what of this machine stands in the daemon's way, and how to mend it",
 		Long: `Tell what of this machine stands in the daemon's way, and how to mend it. The
 interfaces are those of the configuration, if there is one, unless some are named.
 Exit code 1 if anything keeps the daemon from working.`,
-		RunE: does(func(_ context.Context, args []string) error {
+		RunE: does(func(ctx context.Context, args []string) error {
 			cfg, err := a.doctorConfig()
 			if err != nil {
 				return err
@@ -47,9 +47,9 @@ Exit code 1 if anything keeps the daemon from working.`,
 			if len(args) > 0 {
 				cfg.Director.Interfaces = args
 			}
-			return a.printFindings(output, examine(thisHost(), cfg))
+			return a.printFindings(output, examine(a.thisHost(ctx), cfg))
 		}),
-	}
+	})
 	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return c
 }

@@ -114,8 +114,11 @@ func checkIPVS(h host, f config.Forwarding) finding {
 }
 
 // checkForward looks at the switches that NAT needs, one for each family that
-// is in use.
+// is in use. Where nothing is forwarded for want of IPVS, nothing needs them.
 func checkForward(h host, cfg *config.Config) []finding {
+	if cfg.Director.Forwarding == config.ForwardingAuto && h.ipvs() != nil {
+		return nil
+	}
 	uses := map[string]bool{}
 	for _, s := range cfg.Services {
 		for _, a := range s.Addresses {
@@ -159,11 +162,11 @@ func checkInterface(h host, name string, mode config.Attach) []finding {
 	if !l.Up {
 		found = finding{levelWarn, name, found.Found + ", is down", "ip link set " + name + " up"}
 	}
-	return append([]finding{found}, checkXDP(name, l, mode)...)
+	return append([]finding{found}, checkXDP(h, name, l, mode)...)
 }
 
 // checkXDP says where the sorry engine will sit on an interface.
-func checkXDP(name string, l linkFacts, mode config.Attach) []finding {
+func checkXDP(h host, name string, l linkFacts, mode config.Attach) []finding {
 	check := name + " XDP"
 	veth := l.Kind == "veth"
 	switch {
@@ -175,10 +178,10 @@ func checkXDP(name string, l linkFacts, mode config.Attach) []finding {
 		return []finding{{levelFail, check, fmt.Sprintf("a veth takes no program above an MTU of %d", vethXDP),
 			fmt.Sprintf("ip link set %s mtu %d, or director.attach: tc", name, vethXDP)}}
 	case veth:
-		return []finding{{levelWarn, check, "a veth has little room behind a packet: long answers come from tc",
-			"answers by XDP reach the peer only if it runs an XDP program as well; director.attach: tc needs none"}}
+		return []finding{{levelWarn, check, "a veth sends answers by XDP only to a peer that runs an XDP program as well",
+			"director.attach: tc needs none"}, checkTail(h, name, true)}
 	case l.XDP == supportYes:
-		return []finding{{Level: levelOK, Check: check, Found: "the driver has it"}}
+		return []finding{{Level: levelOK, Check: check, Found: "the driver has it"}, checkTail(h, name, false)}
 	case l.XDP == supportNo && mode == config.AttachXDP:
 		return []finding{{levelFail, check, "the driver has no native XDP", "director.attach: auto or tc"}}
 	case l.XDP == supportNo:
@@ -186,4 +189,21 @@ func checkXDP(name string, l linkFacts, mode config.Attach) []finding {
 			"none needed; an interface with native XDP answers more with less"}}
 	}
 	return []finding{{Level: levelOK, Check: check, Found: "this kernel does not tell (6.3 does); the daemon tries"}}
+}
+
+// checkTail says how long an answer from XDP can be. No driver tells: a page of
+// 2 KiB less XDP_PACKET_HEADROOM and the skb_shared_info at its end leaves 1472
+// bytes, and a veth what its allocator rounded up.
+func checkTail(h host, name string, veth bool) finding {
+	room := "receive buffers of 2 KiB, as most drivers have, hold a frame of about 1472 bytes"
+	if veth {
+		room = "a veth has 0 to 690 bytes behind a packet"
+	}
+	sent, deferred, err := h.answers()
+	share := "see how many: pass_deferred in maitred status -o wide"
+	if err == nil && sent > 0 {
+		share = fmt.Sprintf("%.1f %% of %d so far, on all interfaces", 100*float64(deferred)/float64(sent), sent)
+	}
+	return finding{Level: levelOK, Check: name + " tail room",
+		Found: room + "; longer answers come from tc, none is lost (" + share + ")"}
 }

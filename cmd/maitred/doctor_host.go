@@ -3,9 +3,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/mdlayher/genetlink"
 	mdnetlink "github.com/mdlayher/netlink"
@@ -21,6 +23,9 @@ type host struct {
 	isBPF   func(path string) bool // path is on a BPF file system
 	ipvs    func() error           // nil: the kernel has it
 	link    func(name string) (linkFacts, error)
+	// answers asks a running daemon how many answers the sorry engine gave, and
+	// how many of them XDP had no room for.
+	answers func() (sent, deferred uint64, err error)
 }
 
 // linkFacts are what matters of an interface.
@@ -40,10 +45,18 @@ const (
 	supportNo
 )
 
-func thisHost() host {
+func (a *app) thisHost(ctx context.Context) host {
 	return host{
 		root: os.DirFS("/"), caps: effective, release: release, isBPF: isBPF, ipvs: askIPVS, link: askLink,
+		answers: func() (uint64, uint64, error) { return a.askAnswers(ctx) },
 	}
+}
+
+func (a *app) askAnswers(ctx context.Context) (sent, deferred uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	st, err := a.client().Status(ctx)
+	return answers(st.Verdicts), st.Verdicts["pass_deferred"].Packets, err
 }
 
 func release() (string, error) {

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -36,6 +38,7 @@ func healthy() host {
 		link: func(string) (linkFacts, error) {
 			return linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes}, nil
 		},
+		answers: func() (uint64, uint64, error) { return 0, 0, errNone },
 	}
 }
 
@@ -134,7 +137,7 @@ func TestDoctorFindsFaultsOfInterfaces(t *testing.T) {
 		{"XDP on a veth", func(h *host, c *config.Config) {
 			link(linkFacts{Kind: "veth", MTU: 1500, Up: true, XDP: supportYes})(h, c)
 			c.Director.Attach = config.AttachXDP
-		}, "eth0 XDP", levelWarn, "peer"},
+		}, "eth0 XDP", levelWarn, "director.attach: tc"},
 		{"XDP on a veth of large packets", func(h *host, c *config.Config) {
 			link(linkFacts{Kind: "veth", MTU: 9000, Up: true, XDP: supportYes})(h, c)
 			c.Director.Attach = config.AttachXDP
@@ -149,6 +152,74 @@ func TestDoctorAsksForForwardingOnlyWhereItIsNeeded(t *testing.T) {
 	cfg.Services[0].Method = config.DR
 	if found := checkForward(healthy(), cfg); len(found) != 0 {
 		t.Errorf("method dr: %+v", found)
+	}
+}
+
+// Without IPVS nothing is forwarded: what forwarding needs is no failure then.
+func TestDoctorAsksForNoForwardingWithoutIPVS(t *testing.T) {
+	for _, tc := range []struct {
+		forwarding config.Forwarding
+		want       bool // something fails
+	}{{config.ForwardingAuto, false}, {config.ForwardingIPVS, true}} {
+		h, cfg := healthy(), director()
+		h.ipvs = func() error { return errNone }
+		h.root.(fstest.MapFS)["proc/sys/net/ipv4/ip_forward"].Data = []byte("0\n")
+		cfg.Director.Forwarding = tc.forwarding
+		fails := slices.ContainsFunc(examine(h, cfg), func(f finding) bool { return f.Level == levelFail })
+		if fails != tc.want {
+			t.Errorf("forwarding %s: fails %v, want %v: %+v", tc.forwarding, fails, tc.want, examine(h, cfg))
+		}
+	}
+}
+
+func TestDoctorTellsOfTailRoom(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		link    linkFacts
+		attach  config.Attach
+		answers func() (uint64, uint64, error)
+		want    string // empty: no such finding
+	}{
+		{"no daemon", linkFacts{Kind: "device", XDP: supportYes}, config.AttachAuto, nil,
+			"hold a frame of about 1472 bytes; longer answers come from tc, none is lost (see how many: pass_deferred in maitred status -o wide)"},
+		{"measured", linkFacts{Kind: "device", XDP: supportYes}, config.AttachAuto, func() (uint64, uint64, error) { return 800, 50, nil },
+			"none is lost (6.2 % of 800 so far, on all interfaces)"},
+		{"nothing answered yet", linkFacts{Kind: "device", XDP: supportYes}, config.AttachAuto, func() (uint64, uint64, error) { return 0, 0, nil },
+			"(see how many: "},
+		{"veth", linkFacts{Kind: "veth", MTU: 1500, XDP: supportYes}, config.AttachXDP, nil, "a veth has 0 to 690 bytes behind a packet"},
+		{"tc alone", linkFacts{Kind: "device", XDP: supportYes}, config.AttachTC, nil, ""},
+		{"no native XDP", linkFacts{Kind: "device", XDP: supportNo}, config.AttachAuto, nil, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h, cfg := healthy(), director()
+			h.link = func(string) (linkFacts, error) { return tc.link, nil }
+			if tc.answers != nil {
+				h.answers = tc.answers
+			}
+			cfg.Director.Attach = tc.attach
+			got := ""
+			for _, f := range examine(h, cfg) {
+				if f.Check == "eth0 tail room" && f.Level == levelOK {
+					got = f.Found
+				}
+			}
+			if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+				t.Errorf("found %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestDoctorAsksTheDaemonForItsAnswers(t *testing.T) {
+	e := fakeServer(t, fakeDaemon{status: func() api.Status {
+		return api.Status{Verdicts: map[string]api.Counter{
+			"answer_syn": {Packets: 3}, "answer_last": {Packets: 4}, "pass_deferred": {Packets: 2}, "pass_served": {Packets: 9},
+		}}
+	}}, api.NewEvents())
+	a := &app{Env: Env{Getenv: func(k string) string { return e.vars[k] }}}
+	sent, deferred, err := a.thisHost(t.Context()).answers()
+	if err != nil || sent != 7 || deferred != 2 {
+		t.Errorf("%d answers, %d deferred, %v, want 7 and 2", sent, deferred, err)
 	}
 }
 
