@@ -268,7 +268,13 @@ func flush(c ipvs.Client) error {
 // drift.
 func TestIPVSMaglev(t *testing.T) {
 	r := newIPVSRig(t)
-	w := derive(func(c *config.Config) { c.Services[0].Scheduler = "mh" }, true, result(a, up), result(b, up))
+	w := derive(func(cfg *config.Config) {
+		for i := range cfg.Services {
+			if strings.HasPrefix(cfg.Services[i].Name, "shop") { // both families, two ports each
+				cfg.Services[i].Scheduler = "mh"
+			}
+		}
+	}, true, result(a, up), result(b, up), result(c, up))
 	for range 3 {
 		r.reach(t, w)
 	}
