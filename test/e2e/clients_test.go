@@ -23,7 +23,7 @@ import (
 )
 
 // perRequest is more than any client needs at a loss of 5 % each way.
-const perRequest = 60 * time.Second
+const perRequest = 2 * time.Minute
 
 // client fetches a URL from the lab's client host: the status and the body.
 type client struct {

@@ -229,8 +229,20 @@ func TestNobodyChatters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	const (
+		settle = 300 * time.Millisecond // for the last FIN and its retransmission
+		quiet  = 3 * time.Second        // longer than a retransmission, shorter than a keep-alive
+	)
 	before := e.packets(t)
-	time.Sleep(3 * time.Second) // longer than a retransmission, shorter than a keep-alive
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		time.Sleep(settle)
+		now := e.packets(t)
+		if now == before {
+			break
+		}
+		before = now
+	}
+	time.Sleep(quiet)
 	if after := e.packets(t); after != before {
 		t.Errorf("%d packets came after all was said", after-before)
 	}

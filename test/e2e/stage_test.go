@@ -186,8 +186,7 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf(usage)
 	}
-	limit, err := time.ParseDuration(args[0])
-	ts.Check(err)
+	limit := s.limit(ts, args)
 	what := strings.Join(args[1:], " ")
 	switch {
 	case args[1] == "event":
@@ -201,6 +200,25 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Fatalf(usage)
 	}
+}
+
+// limit reads the TIME of await: a duration, or "budget" for the detection budget
+// that the daemon prints for the service.
+func (s *stage) limit(ts *testscript.TestScript, args []string) time.Duration {
+	if args[0] != "budget" {
+		limit, err := time.ParseDuration(args[0])
+		ts.Check(err)
+		return limit
+	}
+	status, err := s.client().Status(context.Background())
+	ts.Check(err)
+	for _, v := range status.Services {
+		if v.Name == args[2] {
+			return time.Duration(v.Budget * float64(time.Second))
+		}
+	}
+	ts.Fatalf("no service %s to have a budget", args[2])
+	return 0
 }
 
 func attached(st api.Status, dev string) string {

@@ -22,7 +22,8 @@ import (
 //
 //	lab nat|dr|tun                  builds the network and starts real servers a and b
 //	daemon start|kill|stop|reload   in the director, with $WORK/maitred.yaml
-//	await TIME service NAME MODE    waits until the daemon says so
+//	await TIME service NAME MODE    waits until the daemon says so; TIME may be
+//	                                "budget", the service's detection budget
 //	await TIME server NAME VERDICT
 //	await TIME attached DEV yes|no
 //	await TIME event TEXT           waits for an event whose JSON has the text
