@@ -4,6 +4,10 @@ package controlplane
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,5 +56,33 @@ func TestBudgetCountsAllOnATarget(t *testing.T) {
 	timing := cfg.Checks[0].Timing
 	if got, want := Budget(cfg, cfg.Services[0]), alone+time.Duration(timing.Fall)*timing.Timeout; got != want {
 		t.Errorf("budget %v with four checks on a target, want %v: one more run of another before each", got, want)
+	}
+}
+
+// The guide has the budget of the defaults.
+func TestGuideHasTheBudget(t *testing.T) {
+	guide, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const format = `
+director: {interfaces: [eth0]}
+checks: [{name: a, http: {}}, {name: b, http: {}}, {name: c, http: {}}, {name: d, http: {}}]
+pools: [{name: app, servers: [{address: 10.0.0.1}], checks: [%s]}]
+services: [{name: shop, addresses: [192.0.2.1], ports: [80], pool: app}]
+`
+	for checks, say := range map[string]string{"a": "which is %s seconds with the defaults", "a, b, c, d": "%s seconds with the defaults."} {
+		path := filepath.Join(t.TempDir(), "m.yaml")
+		if err := os.WriteFile(path, fmt.Appendf(nil, format, checks), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		budget := strconv.FormatFloat(Budget(cfg, cfg.Services[0]).Seconds(), 'g', -1, 64)
+		if want := fmt.Sprintf(say, budget); !strings.Contains(string(guide), want) {
+			t.Errorf("checks %s: the guide does not say %q", checks, want)
+		}
 	}
 }
