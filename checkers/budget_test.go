@@ -38,9 +38,9 @@ func TestBudgetsHold(t *testing.T) {
 					}
 					b := newRig(t, probes...)
 					b.pass(20*time.Second + time.Duration(round)*199*time.Millisecond)
-					f.stall()
 					died := time.Now()
 					b.atEach = func(tr Transition) { worst[tr.Key] = max(worst[tr.Key], tr.At.Sub(died)) }
+					f.stall()
 					b.pass(2 * time.Minute)
 					if len(worst) != test.probes {
 						t.Errorf("%d probes went down, want %d", len(worst), test.probes)

@@ -158,6 +158,9 @@ func checkInterface(h host, name string, mode config.Attach) []finding {
 	if err != nil {
 		return []finding{{levelFail, name, "there is no such interface: " + err.Error(), "correct director.interfaces; ip link shows what there is"}}
 	}
+	if !l.Ethernet {
+		return []finding{{levelFail, name, "its packets have no Ethernet header, which the sorry engine needs", "name Ethernet interfaces in director.interfaces"}}
+	}
 	found := finding{Level: levelOK, Check: name, Found: fmt.Sprintf("%s, MTU %d", l.Kind, l.MTU)}
 	if !l.Up {
 		found = finding{levelWarn, name, found.Found + ", is down", "ip link set " + name + " up"}
@@ -172,6 +175,10 @@ func checkXDP(h host, name string, l linkFacts, mode config.Attach) []finding {
 	switch {
 	case mode == config.AttachTC:
 		return []finding{{Level: levelOK, Check: check, Found: "not asked for: answers come from tc"}}
+	case l.VLANs && mode == config.AttachXDP:
+		return []finding{{levelFail, check, "VLAN devices stand on it, whose tags drivers take off before XDP", "director.attach: auto or tc"}}
+	case l.VLANs:
+		return []finding{{Level: levelOK, Check: check, Found: "not used under VLAN devices: answers come from tc"}}
 	case veth && mode != config.AttachXDP:
 		return []finding{{Level: levelOK, Check: check, Found: "not used on veth: answers come from tc"}}
 	case veth && l.MTU > vethXDP:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/genetlink"
@@ -34,6 +35,9 @@ type linkFacts struct {
 	MTU  int
 	Up   bool
 	XDP  support
+	// Ethernet tells whether packets have an Ethernet header (the loopback
+	// device's do), VLANs whether VLAN devices stand on the interface.
+	Ethernet, VLANs bool
 }
 
 // support says whether a driver has native XDP. Kernels before 6.3 do not tell.
@@ -86,9 +90,17 @@ func askLink(name string) (linkFacts, error) {
 	if err != nil {
 		return linkFacts{}, err
 	}
+	all, err := netlink.LinkList()
+	if err != nil {
+		return linkFacts{}, err
+	}
+	at := l.Attrs()
 	return linkFacts{
-		Kind: l.Type(), MTU: l.Attrs().MTU, Up: l.Attrs().RawFlags&unix.IFF_UP != 0,
-		XDP: xdpSupport(l.Attrs().Index),
+		Kind: l.Type(), MTU: at.MTU, Up: at.RawFlags&unix.IFF_UP != 0, XDP: xdpSupport(at.Index),
+		Ethernet: at.EncapType == "ether" || at.EncapType == "loopback",
+		VLANs: slices.ContainsFunc(all, func(l netlink.Link) bool {
+			return l.Type() == "vlan" && l.Attrs().ParentIndex == at.Index
+		}),
 	}, nil
 }
 

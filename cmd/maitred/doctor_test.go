@@ -36,7 +36,7 @@ func healthy() host {
 		isBPF:   func(path string) bool { return path == "/sys/fs/bpf" },
 		ipvs:    func() error { return nil },
 		link: func(string) (linkFacts, error) {
-			return linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes}, nil
+			return linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes, Ethernet: true}, nil
 		},
 		answers: func() (uint64, uint64, error) { return 0, 0, errNone },
 	}
@@ -120,6 +120,7 @@ func TestDoctorFindsFaultsOfTheMachine(t *testing.T) {
 
 func TestDoctorFindsFaultsOfInterfaces(t *testing.T) {
 	link := func(l linkFacts) func(*host, *config.Config) {
+		l.Ethernet = true
 		return func(h *host, _ *config.Config) { h.link = func(string) (linkFacts, error) { return l, nil } }
 	}
 	for _, f := range []fault{
@@ -133,6 +134,14 @@ func TestDoctorFindsFaultsOfInterfaces(t *testing.T) {
 			c.Director.Attach = config.AttachXDP
 		}, "eth0 XDP", levelFail, "director.attach"},
 		{"XDP not told", link(linkFacts{Kind: "device", MTU: 1500, Up: true}), "eth0 XDP", levelOK, ""},
+		{"no Ethernet", func(h *host, _ *config.Config) {
+			h.link = func(string) (linkFacts, error) { return linkFacts{Kind: "tun", MTU: 1500, Up: true}, nil }
+		}, "eth0", levelFail, "Ethernet"},
+		{"under VLAN devices", link(linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes, VLANs: true}), "eth0 XDP", levelOK, ""},
+		{"XDP under VLAN devices", func(h *host, c *config.Config) {
+			link(linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes, VLANs: true})(h, c)
+			c.Director.Attach = config.AttachXDP
+		}, "eth0 XDP", levelFail, "director.attach"},
 		{"a veth", link(linkFacts{Kind: "veth", MTU: 1500, Up: true, XDP: supportYes}), "eth0 XDP", levelOK, ""},
 		{"XDP on a veth", func(h *host, c *config.Config) {
 			link(linkFacts{Kind: "veth", MTU: 1500, Up: true, XDP: supportYes})(h, c)
@@ -192,6 +201,7 @@ func TestDoctorTellsOfTailRoom(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h, cfg := healthy(), director()
+			tc.link.Ethernet = true
 			h.link = func(string) (linkFacts, error) { return tc.link, nil }
 			if tc.answers != nil {
 				h.answers = tc.answers
@@ -220,6 +230,13 @@ func TestDoctorAsksTheDaemonForItsAnswers(t *testing.T) {
 	sent, deferred, err := a.thisHost(t.Context()).answers()
 	if err != nil || sent != 7 || deferred != 2 {
 		t.Errorf("%d answers, %d deferred, %v, want 7 and 2", sent, deferred, err)
+	}
+}
+
+func TestDoctorLooksAtLinks(t *testing.T) {
+	l, err := askLink("lo")
+	if err != nil || !l.Ethernet || l.VLANs || l.MTU == 0 {
+		t.Errorf("lo: %+v, %v", l, err)
 	}
 }
 

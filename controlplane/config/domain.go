@@ -43,8 +43,9 @@ type Director struct {
 // Attach says where the sorry engine sits on an interface.
 type Attach string
 
-// AttachAuto takes XDP and tc where the driver has native XDP (veth excepted,
-// where answers by XDP need a program on the peer too), else tc alone.
+// AttachAuto takes XDP and tc where the driver has native XDP, but for veth,
+// where answers by XDP need a program on the peer too, and under VLAN devices,
+// whose tags drivers take off before XDP; else tc alone.
 const (
 	AttachAuto Attach = "auto"
 	AttachXDP  Attach = "xdp" // XDP and tc; an interface without native XDP is an error
@@ -189,8 +190,8 @@ type Sorry struct {
 // the outage.
 type Orphans string
 
-// OrphansAuto passes them on while a server that failed its checks still
-// accepts connections, and resets them when none does.
+// OrphansAuto passes them on while a server is up, or one that failed its checks
+// still accepts connections, and resets them when none does.
 const (
 	OrphansAuto  Orphans = "auto"
 	OrphansReset Orphans = "reset"
