@@ -113,7 +113,7 @@ func forward(s state.State, c config.Service, v config.Virtual, mute bool) Forwa
 		case state.VerdictUnknown:
 			d.Keep = true
 		case state.VerdictDown:
-			continue
+			d = Destination{Dead: true}
 		}
 		if mute {
 			d.Weight = 0

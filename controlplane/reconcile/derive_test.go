@@ -34,6 +34,9 @@ func destinations(f reconcile.Forward) string {
 		if d.Keep {
 			text = server.String() + " keep"
 		}
+		if d.Dead {
+			text = server.String() + " dead"
+		}
 		out = append(out, text)
 	}
 	slices.Sort(out)
@@ -58,13 +61,13 @@ func TestDeriveDestinations(t *testing.T) {
 	}{
 		{"up", nil, []state.Event{result(a, up), result(b, up)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 nat 50"},
 		{"drain", nil, []state.Event{result(a, up), result(b, soft)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 nat 0"},
-		{"down", nil, []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100"},
+		{"down", nil, []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 dead"},
 		{"unknown", nil, []state.Event{result(a, up)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 keep"},
 		{"other family", nil, []state.Event{result(a, up), result(c, up)}, tcp("[2001:db8::10]:80"), "[fd00::13]:8080 nat 50"},
-		{"by tunnel", method(config.TUN), []state.Event{result(a, up), result(b, hard), result(c, up)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 tun 100"},
-		{"direct routing", method(config.DR), []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 dr 100"},
-		{"the client's port", anyPort, []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:443"), "10.0.0.11:443 nat 100"},
-		{"over UDP", nil, []state.Event{result(a, up), result(b, hard)}, udp("192.0.2.12:53"), "10.0.0.11:8080 nat 100"},
+		{"by tunnel", method(config.TUN), []state.Event{result(a, up), result(b, hard), result(c, up)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 tun 100, 10.0.0.12:8080 dead"},
+		{"direct routing", method(config.DR), []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:80"), "10.0.0.11:8080 dr 100, 10.0.0.12:8080 dead"},
+		{"the client's port", anyPort, []state.Event{result(a, up), result(b, hard)}, tcp("192.0.2.10:443"), "10.0.0.11:443 nat 100, 10.0.0.12:8080 dead"},
+		{"over UDP", nil, []state.Event{result(a, up), result(b, hard)}, udp("192.0.2.12:53"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 dead"},
 		{"sorry with a page", func(c *config.Config) { c.Services[0].Quorum.Min = 3 }, []state.Event{result(a, up), result(b, soft)},
 			tcp("192.0.2.10:80"), "10.0.0.11:8080 nat 100, 10.0.0.12:8080 nat 0"},
 		{"sorry without a page takes nobody", func(c *config.Config) { c.Services[1].Quorum.Min = 3 },

@@ -42,7 +42,7 @@ func drifts() []drift {
 		{"destination removed", func(k *fake.Kernel) { delete(k.IPVS[shop].Destinations, first) },
 			[]string{"ipvs: put destination 10.0.0.11:8080 of 192.0.2.10:80/tcp, nat, weight 100"}},
 		{"destination added", func(k *fake.Kernel) { setWeight(k, shop, netip.MustParseAddrPort("10.0.0.99:80"), 9) },
-			[]string{"ipvs: delete destination 10.0.0.99:80 of 192.0.2.10:80/tcp"}},
+			[]string{"ipvs: put destination 10.0.0.99:80 of 192.0.2.10:80/tcp, nat, weight 0"}},
 		{"address removed", func(k *fake.Kernel) { delete(k.AddrTable, eth0) },
 			[]string{"addresses: add address 192.0.2.10 on eth0"}},
 		{"row changed", func(k *fake.Kernel) { k.RowTable[row] = maps.Service{Mode: maps.ModeSorry} },

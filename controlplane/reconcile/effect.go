@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -30,6 +31,7 @@ const (
 	RankAnnounce    Rank = 65  // tell the neighbours of an address
 	RankNoAddress   Rank = 70  // remove an address
 	RankNoDest      Rank = 80  // take new connections from a destination, or delete it
+	RankRetired     Rank = 85  // delete a destination that has no connections left
 	RankNoVirtual   Rank = 90  // delete an IPVS service
 	RankNoRow       Rank = 100 // delete a row
 	RankDetach      Rank = 105 // detach the sorry engine
@@ -48,9 +50,12 @@ type Effect struct {
 	What string
 	// Tidy effects are housekeeping: never reported as the repair of drift.
 	Tidy bool
-	// Do carries it out. It may be repeated.
+	// Do carries it out. It may be repeated. errLater says that nothing was done,
+	// and that a later pass is early enough.
 	Do func() error
 }
+
+var errLater = errors.New("not yet")
 
 // Group is what effects belong together for: once an effect fails or is held
 // back, the later ones of its group are held back for the rest of the pass.

@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +56,8 @@ func TestOrder(t *testing.T) {
 }
 
 // TestReplacedServers gives a pool other servers: the old ones go on until a new
-// one is known to live, and only then does the new come and the old go.
+// one is known to live, and only then does the new come and the old go, each when
+// it has no connections left.
 func TestReplacedServers(t *testing.T) {
 	r := newRig(t)
 	one := func(c *config.Config) {
@@ -77,14 +79,45 @@ func TestReplacedServers(t *testing.T) {
 		t.Errorf("before anything is known of the new servers: %q", calls)
 	}
 	s, _ = state.Apply(s, day, result("10.0.0.21:8080", up))
-	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
-	want := []string{
-		"put destination 10.0.0.21:8080 of 192.0.2.10:80 weight 100",
-		"delete destination 10.0.0.11:8080 of 192.0.2.10:80",
-		"delete destination 10.0.0.12:8080 of 192.0.2.10:80",
+	w := reconcile.Derive(s, reconcile.Env{IPVS: true})
+	busy := netip.MustParseAddrPort("10.0.0.12:8080")
+	r.kernel.Busy = map[netip.AddrPort]bool{busy: true}
+	r.reach(t, w)
+	expect := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(calls, want) {
+			t.Errorf("calls:\n%q\nwant:\n%q", calls, want)
+		}
+		calls = nil
 	}
-	if !slices.Equal(calls, want) {
-		t.Errorf("calls:\n%q\nwant:\n%q", calls, want)
+	expect("put destination 10.0.0.21:8080 of 192.0.2.10:80 weight 100",
+		"put destination 10.0.0.11:8080 of 192.0.2.10:80 weight 0",
+		"put destination 10.0.0.12:8080 of 192.0.2.10:80 weight 0",
+		"delete destination 10.0.0.11:8080 of 192.0.2.10:80")
+	r.start(t) // the next daemon knows nothing of it
+	r.reach(t, w)
+	calls = nil
+	r.reach(t, w)
+	expect() // as long as it has connections
+	delete(r.kernel.Busy, busy)
+	r.reach(t, w)
+	expect("delete destination 10.0.0.12:8080 of 192.0.2.10:80")
+	if len(r.repairs) > 0 {
+		t.Errorf("repairs %q", r.repairs)
+	}
+}
+
+// TestRetiredUnderSH deletes at once what the scheduler would go on choosing.
+func TestRetiredUnderSH(t *testing.T) {
+	r := newRig(t)
+	sh := func(c *config.Config) { c.Services[0].Scheduler = "sh" }
+	r.reach(t, derive(sh, true, result(a, up), result(b, up)))
+	r.kernel.Busy = map[netip.AddrPort]bool{netip.MustParseAddrPort(b): true}
+	r.reach(t, derive(func(c *config.Config) { sh(c); c.Pools[0].Servers = c.Pools[0].Servers[:1] }, true, result(a, up)))
+	for v, n := range map[string]int{"192.0.2.10:80": 1, "192.0.2.13:80": 2} {
+		if got := r.kernel.IPVS[tcp(v)].Destinations; len(got) != n {
+			t.Errorf("%s has the destinations %v, want %d", v, got, n)
+		}
 	}
 }
 

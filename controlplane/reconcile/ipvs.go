@@ -111,6 +111,21 @@ func (k *IPVS) DeleteDestination(v config.Virtual, server netip.AddrPort) error 
 	return goneIsFine(k.client.RemoveDestination(service(v), destination(server)))
 }
 
+// Idle implements DestinationTable. Connections that are still opening, or that
+// are closed and remembered for late packets, are connections too.
+func (k *IPVS) Idle(v config.Virtual, server netip.AddrPort) (bool, error) {
+	destinations, err := k.client.Destinations(service(v))
+	if err != nil {
+		return false, fmt.Errorf("list destinations of %s: %w", v.Addr, err)
+	}
+	for _, d := range destinations {
+		if d.Address == server.Addr() && d.Port == server.Port() {
+			return d.ActiveConnections+d.InactiveConnections == 0, nil
+		}
+	}
+	return true, nil
+}
+
 // goneIsFine makes a success of ENOENT, no such destination, and of ESRCH, no
 // such service (net/netfilter/ipvs/ip_vs_ctl.c).
 func goneIsFine(err error) error {

@@ -80,7 +80,11 @@ func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool) {
 			s.of.held = true
 			continue
 		}
-		if err := s.Do(); err != nil {
+		err := s.Do()
+		if errors.Is(err, errLater) {
+			continue
+		}
+		if err != nil {
 			failed[s.Group] = true
 			s.of.errs = append(s.of.errs, fmt.Errorf("%s: %w", s.What, err))
 			continue

@@ -26,6 +26,8 @@ type VirtualTable interface {
 type DestinationTable interface {
 	PutDestination(v config.Virtual, server netip.AddrPort, d Destination) error
 	DeleteDestination(v config.Virtual, server netip.AddrPort) error // gone is success
+	// Idle tells whether no connection is left to a destination.
+	Idle(v config.Virtual, server netip.AddrPort) (bool, error)
 }
 
 // Virtuals is the target of IPVS services and their destinations. Services that
@@ -122,16 +124,48 @@ func (has virtualRows) planDestinations(v config.Virtual, was, f Forward) []Effe
 	var effects []Effect
 	for server, d := range f.Destinations {
 		old, there := was.Destinations[server]
-		if !d.Keep && (!there || old != d) {
+		switch {
+		case d.Dead && there:
+			effects = append(effects, has.deleteDestination(v, server, nil))
+		case d.Dead, d.Keep, there && old == d:
+		default:
 			effects = append(effects, has.putDestination(v, server, d, there))
 		}
 	}
-	for server := range was.Destinations {
-		if _, wanted := f.Destinations[server]; !wanted {
-			effects = append(effects, has.deleteDestination(v, server, nil))
+	for server, old := range was.Destinations {
+		if _, named := f.Destinations[server]; !named {
+			effects = append(effects, has.retire(v, server, old, f.Scheduler)...)
 		}
 	}
 	return effects
+}
+
+// retire takes a living destination out of service. Its connections are left to
+// end: deleting it resets them. But sh goes on choosing a destination of weight
+// 0 and then refuses the client (net/netfilter/ipvs/ip_vs_sh.c), so that under
+// it resets are the lesser evil.
+func (has virtualRows) retire(v config.Virtual, server netip.AddrPort, old Destination, scheduler string) []Effect {
+	remove := has.deleteDestination(v, server, nil)
+	if scheduler == "sh" {
+		return []Effect{remove}
+	}
+	now := remove.Do
+	remove.Rank = RankRetired
+	remove.Tidy = true
+	remove.Do = func() error {
+		idle, err := has.target.destinations.Idle(v, server)
+		if err != nil {
+			return err
+		}
+		if !idle {
+			return errLater
+		}
+		return now()
+	}
+	if old.Weight == 0 {
+		return []Effect{remove}
+	}
+	return []Effect{has.putDestination(v, server, Destination{Method: old.Method}, true), remove}
 }
 
 // withdraw deletes a service, after what leads to it.

@@ -24,7 +24,8 @@ type Want struct {
 	Leave map[config.Virtual]bool
 }
 
-// Forward is an IPVS service with its destinations.
+// Forward is an IPVS service with its destinations. What is there and not named
+// gets no new connections, and goes when it has none left.
 type Forward struct {
 	Scheduler    string
 	Destinations map[netip.AddrPort]Destination
@@ -39,6 +40,8 @@ type Destination struct {
 	Weight int // zero: keeps its connections and gets no new ones
 	// Keep wants the destination as it is if it is there, and absent if not.
 	Keep bool
+	// Dead wants the destination absent at once, whatever connections it has.
+	Dead bool
 	// Altered tells that the destination in the kernel has thresholds or a kind
 	// of tunnel that maitred never sets. It is never wanted.
 	Altered bool

@@ -26,6 +26,7 @@ type Kernel struct {
 	PageTable map[kernel.PageID]kernel.Page
 	RowTable  map[kernel.Key]kernel.Service
 	IPVS      map[config.Virtual]reconcile.Forward
+	Busy      map[netip.AddrPort]bool // destinations with connections
 	AddrTable map[reconcile.Address]bool
 	Links     map[string]int  // index by name
 	Silent    map[string]bool // links without a carrier
@@ -190,6 +191,11 @@ func (k *Kernel) PutDestination(v config.Virtual, server netip.AddrPort, d recon
 		f.Destinations[server] = d
 		return nil
 	}, "put destination %s of %s weight %d", server, v.Addr, d.Weight)
+}
+
+// Idle implements reconcile.DestinationTable.
+func (k *Kernel) Idle(v config.Virtual, server netip.AddrPort) (bool, error) {
+	return read(k, fmt.Sprintf("read connections to %s of %s", server, v.Addr), func() bool { return !k.Busy[server] })
 }
 
 // DeleteDestination implements reconcile.DestinationTable.
