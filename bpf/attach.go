@@ -59,6 +59,14 @@ func (e *Engine) pin(name, kind string) string {
 // Attach puts the programs of this build on an interface, in one atomic step
 // for each where an older one runs there.
 func (e *Engine) Attach(name string, mode AttachMode) (Attachment, error) {
+	a, err := e.attach(name, mode)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.noXDP[name] = a.NoXDP
+	return a, err
+}
+
+func (e *Engine) attach(name string, mode AttachMode) (Attachment, error) {
 	iface, err := netlink.LinkByName(name)
 	if err != nil {
 		return Attachment{}, fmt.Errorf("find interface %s: %w", name, err)
@@ -72,7 +80,10 @@ func (e *Engine) Attach(name string, mode AttachMode) (Attachment, error) {
 		return a, fmt.Errorf("attach to %s by tc: %w", name, err)
 	}
 	a.TC = true
-	if mode == AttachTC || mode == AttachAuto && iface.Type() == "veth" {
+	if mode == AttachAuto && iface.Type() == "veth" {
+		mode, a.NoXDP = AttachTC, errVeth
+	}
+	if mode == AttachTC {
 		return a, e.unpinLink(name, kindXDP)
 	}
 	switch err := e.attachXDP(name, attrs.Index); {
@@ -110,7 +121,7 @@ func (e *Engine) Attached() ([]Attachment, error) {
 	}
 	var out []Attachment
 	for _, name := range names {
-		a := Attachment{Interface: name}
+		a := Attachment{Interface: name, NoXDP: e.reason(name)}
 		if iface, err := netlink.LinkByName(name); err == nil {
 			a.Index = iface.Attrs().Index
 			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
@@ -124,6 +135,9 @@ func (e *Engine) Attached() ([]Attachment, error) {
 	return out, nil
 }
 
+// errVeth is why a veth is left to tc unless XDP is asked for.
+var errVeth = errors.New("it is a veth, which sends XDP's answers only if its peer runs XDP too: attach: xdp takes it all the same")
+
 // errVLAN is why XDP would answer to nowhere: most drivers take the tag off
 // before XDP sees the packet, and the answer would leave without it.
 var errVLAN = errors.New("it carries VLAN devices, whose tags drivers take off before XDP: tc alone answers there")
@@ -136,6 +150,13 @@ func hasVLAN(index int) (bool, error) {
 	return slices.ContainsFunc(links, func(l netlink.Link) bool {
 		return l.Type() == "vlan" && l.Attrs().ParentIndex == index
 	}), nil
+}
+
+// reason is why the last Attach left XDP out.
+func (e *Engine) reason(name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.noXDP[name]
 }
 
 func (e *Engine) attachXDP(name string, index int) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,9 @@ type Engine struct {
 	dir  string
 	lock *os.File // of dir
 	page *ebpf.MapSpec
+
+	mu    sync.Mutex
+	noXDP map[string]error // by interface, of the last Attach; guarded by mu
 }
 
 // ErrLocked is returned while another process has the folder.
@@ -47,7 +51,7 @@ func Load(dir string) (*Engine, error) {
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinByName
 	}
-	e := &Engine{dir: dir, lock: lock, page: spec.Maps["pages"].InnerMap.Copy()}
+	e := &Engine{dir: dir, lock: lock, page: spec.Maps["pages"].InnerMap.Copy(), noXDP: map[string]error{}}
 	e.page.Name = "page"
 	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}
 	if err := spec.LoadAndAssign(&e.SorryObjects, opts); err != nil {

@@ -87,6 +87,19 @@ func TestAttachmentFollowsTheInterface(t *testing.T) {
 		}
 		wantAttached(t, m, ns, fmt.Sprintf("gone, round %d", round), false)
 	}
+	err := ns.Do(func() error {
+		if _, err := m.Attach("eth0.1", AttachAuto); err != nil {
+			return err
+		}
+		all, err := m.Attached()
+		if err == nil && (all[0].XDP || !all[0].TC || all[0].NoXDP == nil) {
+			err = fmt.Errorf("on a veth, by auto: %+v", all)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 	if err := ns.Do(m.Withdraw); err != nil {
 		t.Error(err)
 	}
