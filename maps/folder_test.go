@@ -87,6 +87,7 @@ func TestAttachmentFollowsTheInterface(t *testing.T) {
 		}
 		wantAttached(t, m, ns, fmt.Sprintf("gone, round %d", round), false)
 	}
+	add()
 	err := ns.Do(func() error {
 		if _, err := m.Attach("eth0.1", AttachAuto); err != nil {
 			return err
