@@ -87,7 +87,7 @@ fuzz: ## each fuzzer for FUZZTIME (60s)
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
 		grep -hos '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | sed 's/func //' | while read -r f; do \
 			echo "== $$f in $$dir"; \
-			go test -C "$$dir" -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) . || exit 1; \
+			go test -C "$$dir" -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x . || exit 1; \
 		done || exit 1; \
 	done
 
