@@ -107,20 +107,6 @@ func TestReplacedServers(t *testing.T) {
 	}
 }
 
-// TestRetiredUnderSH deletes at once what the scheduler would go on choosing.
-func TestRetiredUnderSH(t *testing.T) {
-	r := newRig(t)
-	sh := func(c *config.Config) { c.Services[0].Scheduler = "sh" }
-	r.reach(t, derive(sh, true, result(a, up), result(b, up)))
-	r.kernel.Busy = map[netip.AddrPort]bool{netip.MustParseAddrPort(b): true}
-	r.reach(t, derive(func(c *config.Config) { sh(c); c.Pools[0].Servers = c.Pools[0].Servers[:1] }, true, result(a, up)))
-	for v, n := range map[string]int{"192.0.2.10:80": 1, "192.0.2.13:80": 2} {
-		if got := r.kernel.IPVS[tcp(v)].Destinations; len(got) != n {
-			t.Errorf("%s has the destinations %v, want %d", v, got, n)
-		}
-	}
-}
-
 // run runs the rig's engine inside a synctest bubble; the function returned ends it.
 func (r *rig) run(t *testing.T) func() {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -54,7 +54,7 @@ func (k *IPVS) Virtuals() (map[config.Virtual]Forward, error) {
 		}
 		f := Forward{
 			Scheduler: s.Scheduler, Destinations: map[netip.AddrPort]Destination{},
-			Altered: s.Flags&^ipvs.ServiceHashed != 0,
+			Altered: s.Flags&^ipvs.ServiceHashed != flags(s.Scheduler),
 		}
 		destinations, err := k.client.Destinations(s.Service)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +74,7 @@ func (k *IPVS) Virtuals() (map[config.Virtual]Forward, error) {
 // PutVirtual implements VirtualTable.
 func (k *IPVS) PutVirtual(v config.Virtual, scheduler string) error {
 	s := service(v)
-	s.Scheduler = scheduler
+	s.Scheduler, s.Flags = scheduler, flags(scheduler)
 	err := k.client.CreateService(s)
 	if errors.Is(err, unix.EEXIST) {
 		err = k.client.UpdateService(s)
@@ -152,6 +152,17 @@ func service(v config.Virtual) ipvs.Service {
 		s.Protocol = ipvs.UDP
 	}
 	return s
+}
+
+// flags of a scheduler: sh would go on choosing a destination of weight 0, and
+// then refuse the client (net/netfilter/ipvs/ip_vs_sh.c), unless it may fall back
+// on another.
+func flags(scheduler string) ipvs.Flags {
+	const fallback = ipvs.ServiceSchedulerOpt1
+	if scheduler == "sh" {
+		return fallback
+	}
+	return 0
 }
 
 func destination(server netip.AddrPort) ipvs.Destination {

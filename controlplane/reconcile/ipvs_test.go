@@ -78,7 +78,11 @@ func TestIPVSTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range services {
-		if s.Flags != ipvs.ServiceHashed || s.Netmask.Bits() != s.Address.BitLen() {
+		flags := ipvs.ServiceHashed
+		if s.Scheduler == "sh" {
+			flags |= ipvs.ServiceSchedulerOpt1 // sh-fallback
+		}
+		if s.Flags != flags || s.Netmask.Bits() != s.Address.BitLen() {
 			t.Errorf("%s:%d %s has flags %v and netmask %v", s.Address, s.Port, s.Scheduler, s.Flags, s.Netmask)
 		}
 	}

@@ -134,21 +134,16 @@ func (has virtualRows) planDestinations(v config.Virtual, was, f Forward) []Effe
 	}
 	for server, old := range was.Destinations {
 		if _, named := f.Destinations[server]; !named {
-			effects = append(effects, has.retire(v, server, old, f.Scheduler)...)
+			effects = append(effects, has.retire(v, server, old)...)
 		}
 	}
 	return effects
 }
 
 // retire takes a living destination out of service. Its connections are left to
-// end: deleting it resets them. But sh goes on choosing a destination of weight
-// 0 and then refuses the client (net/netfilter/ipvs/ip_vs_sh.c), so that under
-// it resets are the lesser evil.
-func (has virtualRows) retire(v config.Virtual, server netip.AddrPort, old Destination, scheduler string) []Effect {
+// end: deleting it resets them.
+func (has virtualRows) retire(v config.Virtual, server netip.AddrPort, old Destination) []Effect {
 	remove := has.deleteDestination(v, server, nil)
-	if scheduler == "sh" {
-		return []Effect{remove}
-	}
 	now := remove.Do
 	remove.Rank = RankRetired
 	remove.Tidy = true
