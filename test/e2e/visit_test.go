@@ -29,7 +29,13 @@ type visitors struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex
+	mu  sync.Mutex
+	now *tally // of the visits that begin now; guarded by mu
+}
+
+// tally counts the visits that began between two marks, whenever they end.
+type tally struct {
+	under  int // way
 	counts map[string]int
 	failed []string
 }
@@ -47,7 +53,7 @@ func visit(host netlab.Host, url string) *visitors {
 			Transport: &http.Transport{DialContext: host.DialContext, DisableKeepAlives: true},
 			Timeout:   patience,
 		},
-		url: url, cancel: cancel, counts: map[string]int{},
+		url: url, cancel: cancel, now: &tally{counts: map[string]int{}},
 	}
 	for range visitorCount {
 		v.wg.Go(func() {
@@ -61,17 +67,21 @@ func visit(host netlab.Host, url string) *visitors {
 }
 
 func (v *visitors) once(ctx context.Context) {
+	v.mu.Lock()
+	t := v.now
+	t.under++
+	v.mu.Unlock()
 	outcome, err := v.fetch(ctx)
-	if ctx.Err() != nil {
-		return // cut short by the end of the visits
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if err != nil {
-		v.failed = append(v.failed, fmt.Sprintf("%s %v", time.Now().Format("15:04:05.000"), err))
-		return
+	t.under--
+	switch {
+	case ctx.Err() != nil: // cut short by the end of the visits
+	case err != nil:
+		t.failed = append(t.failed, fmt.Sprintf("%s %v", time.Now().Format("15:04:05.000"), err))
+	default:
+		t.counts[outcome]++
 	}
-	v.counts[outcome]++
 }
 
 func (v *visitors) fetch(ctx context.Context) (string, error) {
@@ -96,36 +106,47 @@ func (v *visitors) fetch(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("status %s, body %.80q", res.Status, body)
 }
 
-func (v *visitors) total() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	total := len(v.failed)
-	for _, n := range v.counts {
-		total += n
-	}
-	return total
-}
-
 func (v *visitors) stop() {
 	v.cancel()
 	v.wg.Wait()
 }
 
-// report prints the counts of enough visits and forgets them.
+// report prints what came of the visits that began since the last report, once
+// there are enough of them and all have ended.
 func (v *visitors) report(w io.Writer) {
-	for deadline := time.Now().Add(time.Minute); v.total() < enough && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	v.await(func() bool { return v.now.total() >= enough })
+	v.mu.Lock()
+	t := v.now
+	v.now = &tally{counts: map[string]int{}}
+	v.mu.Unlock()
+	v.await(func() bool { return t.under == 0 })
+
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	_, _ = fmt.Fprintf(w, "%d from a, %d from b, %d sorry, %d failed\n",
-		v.counts["200 from a"], v.counts["200 from b"], v.counts["502"], len(v.failed))
-	for i, f := range v.failed {
-		if i < 10 {
-			_, _ = fmt.Fprintf(w, "failure: %s\n", f)
+		t.counts["200 from a"], t.counts["200 from b"], t.counts["502"], len(t.failed))
+	for _, f := range t.failed[:min(len(t.failed), 10)] {
+		_, _ = fmt.Fprintf(w, "failure: %s\n", f)
+	}
+}
+
+func (v *visitors) await(done func() bool) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		v.mu.Lock()
+		ok := done()
+		v.mu.Unlock()
+		if ok {
+			return
 		}
 	}
-	v.counts, v.failed = map[string]int{}, nil
+}
+
+func (t *tally) total() int {
+	total := len(t.failed)
+	for _, n := range t.counts {
+		total += n
+	}
+	return total
 }
 
 func cmdVisit(ts *testscript.TestScript, _ bool, args []string) {
