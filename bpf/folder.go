@@ -15,14 +15,32 @@ import (
 
 const bpffs = "/sys/fs/bpf"
 
-// prepare makes dir, below the root of a BPF file system.
-func prepare(dir string) error {
+// prepare makes dir, below the root of a BPF file system. It tells whether what
+// is pinned there will go with this process: where it has to mount the file
+// system itself, in a mount namespace that is not the machine's.
+func prepare(dir string) (fleeting bool, err error) {
 	if !onBPFFS(bpffs) {
 		err := unix.Mount("bpf", bpffs, "bpf", 0, "mode=700")
 		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("mount a BPF file system on %s (CAP_SYS_ADMIN is needed, or mount -t bpf bpf %s beforehand): %w", bpffs, bpffs, err)
+			return false, fmt.Errorf("mount a BPF file system on %s (CAP_SYS_ADMIN is needed, or mount -t bpf bpf %s beforehand): %w", bpffs, bpffs, err)
 		}
+		fleeting = err == nil && !inMachinesMounts()
 	}
+	return fleeting, makeFolder(dir)
+}
+
+// inMachinesMounts tells whether this process has the mounts of process 1. Where
+// that can't be known it says so.
+func inMachinesMounts() bool {
+	ours, err := os.Readlink("/proc/thread-self/ns/mnt")
+	if err != nil {
+		return true
+	}
+	machines, err := os.Readlink("/proc/1/ns/mnt")
+	return err != nil || ours == machines
+}
+
+func makeFolder(dir string) error {
 	above := filepath.Dir(dir)
 	for exists := false; !exists; {
 		_, err := os.Stat(above)
@@ -33,7 +51,11 @@ func prepare(dir string) error {
 	if !onBPFFS(above) {
 		return fmt.Errorf("%s is not a folder in a BPF file system: choose one such as %s/maitred", dir, bpffs)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, linkFolder), 0o700); err != nil {
+	err := os.MkdirAll(filepath.Join(dir, linkFolder), 0o700)
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("make the folder for pinned maps (make %s beforehand and give it to this user, who must be able to traverse %s too, or run as root): %w", dir, bpffs, err)
+	}
+	if err != nil {
 		return fmt.Errorf("make the folder for pinned maps: %w", err)
 	}
 	return nil
@@ -83,7 +105,7 @@ func lockFolder(dir string) (*os.File, error) {
 	case err == nil:
 		return f, nil
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, errors.Join(fmt.Errorf("%s: %w", dir, ErrLocked), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w: stop it, or give this one a pin_path of its own", dir, ErrLocked), f.Close())
 	default:
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
 	}

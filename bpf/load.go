@@ -17,6 +17,9 @@ import (
 // under one folder of a BPF file system, where they outlive this process.
 type Engine struct {
 	SorryObjects
+	// Fleeting tells that what is pinned ends with this process: see prepare.
+	Fleeting bool
+
 	dir  string
 	lock *os.File // of dir
 	page *ebpf.MapSpec
@@ -26,7 +29,7 @@ type Engine struct {
 }
 
 // ErrLocked is returned while another process has the folder.
-var ErrLocked = errors.New("another process has the lock")
+var ErrLocked = errors.New("another process works with what is pinned here")
 
 // Load adopts the maps that are pinned under dir, or makes them, and loads the
 // programs of this build. Programs that are attached already go on running
@@ -38,7 +41,8 @@ func Load(dir string) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the programs of this build: %w", err)
 	}
-	if err := prepare(dir); err != nil {
+	fleeting, err := prepare(dir)
+	if err != nil {
 		return nil, err
 	}
 	if err := checkOwn(dir, spec); err != nil {
@@ -51,7 +55,7 @@ func Load(dir string) (*Engine, error) {
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinByName
 	}
-	e := &Engine{dir: dir, lock: lock, page: spec.Maps["pages"].InnerMap.Copy(), noXDP: map[string]error{}}
+	e := &Engine{Fleeting: fleeting, dir: dir, lock: lock, page: spec.Maps["pages"].InnerMap.Copy(), noXDP: map[string]error{}}
 	e.page.Name = "page"
 	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}
 	if err := spec.LoadAndAssign(&e.SorryObjects, opts); err != nil {

@@ -39,6 +39,9 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 		return p, err
 	}
 	opened.add(sorry)
+	if sorry.Fleeting() {
+		in.Logger.Warn("nothing in the kernel will outlive this daemon: its BPF file system is mounted in a mount namespace of its own, as under ip netns exec; mount it on the machine: mount -t bpf bpf /sys/fs/bpf")
+	}
 	interfaces, err := reconcile.OpenInterfaces()
 	if err != nil {
 		return p, err

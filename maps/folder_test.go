@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/bpf"
 	"github.com/maitred-lb/maitred/test/netlab"
@@ -139,4 +141,47 @@ func wantAttached(t *testing.T, m *Maps, ns *netlab.Namespace, when string, want
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPinsOfAPrivateMountAreFleeting opens the maps in a mount namespace of its
+// own that has no BPF file system yet, as ip netns exec makes it.
+func TestPinsOfAPrivateMountAreFleeting(t *testing.T) {
+	path := pinPath(t)
+	if open(t, path).Fleeting() {
+		t.Error("pins on the machine's own BPF file system are taken to be fleeting")
+	}
+	if _, err := os.Readlink("/proc/1/ns/mnt"); err != nil {
+		t.Skipf("the machine's mount namespace is hidden here: %v", err)
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its mounts
+		done <- openPrivately(path)
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func openPrivately(path string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Unmount("/sys", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
+		return err
+	}
+	m, err := Open(path)
+	if err != nil {
+		return err
+	}
+	if !m.Fleeting() {
+		err = errors.New("pins in a private mount are not taken to be fleeting")
+	}
+	return errors.Join(err, m.Close())
 }

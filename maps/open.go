@@ -46,6 +46,10 @@ func Open(pinPath string) (*Maps, error) {
 // Close gives the descriptors back. All that is pinned stays in force.
 func (m *Maps) Close() error { return m.engine.Close() }
 
+// Fleeting tells that what is pinned ends with this process, because the BPF file
+// system is mounted in its mount namespace alone.
+func (m *Maps) Fleeting() bool { return m.engine.Fleeting }
+
 // Withdraw detaches the programs and unpins everything.
 func (m *Maps) Withdraw() error { return m.engine.Withdraw() }
 
