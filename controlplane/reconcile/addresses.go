@@ -115,7 +115,11 @@ func (has addressRows) Plan(w Want) []Effect {
 		}
 		named[a.String()] = true
 		if !w.leaves(a.Addr) {
-			effects = append(effects, has.remove(a))
+			var needs []Group
+			if w.moves(a.Addr) {
+				needs = w.attaches()
+			}
+			effects = append(effects, has.remove(a, needs))
 		}
 	}
 	for name := range has.owned {
@@ -161,9 +165,11 @@ func (has addressRows) announce(a Address, link int) Effect {
 	}
 }
 
-func (has addressRows) remove(a Address) Effect {
+// remove takes an address away; one that only moves stays until the sorry engine
+// is where it moves to.
+func (has addressRows) remove(a Address, needs []Group) Effect {
 	return Effect{
-		Rank: RankNoAddress, Group: addressGroup(a.Addr), What: "remove address " + describe(a),
+		Rank: RankNoAddress, Group: addressGroup(a.Addr), Needs: needs, What: "remove address " + describe(a),
 		Do: func() error {
 			if err := has.target.kernel.RemoveAddress(a); err != nil {
 				return err

@@ -9,6 +9,8 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
+const attachments = "attachments"
+
 // Attacher puts the sorry engine on interfaces; maps.Maps is one.
 type Attacher interface {
 	Attached() ([]maps.Attachment, error)
@@ -30,7 +32,7 @@ func NewAttachments(kernel Attacher) *Attachments {
 }
 
 // Name implements Target.
-func (*Attachments) Name() string { return "attachments" }
+func (*Attachments) Name() string { return attachments }
 
 // Carries implements Target: services are worth having without a sorry engine.
 func (*Attachments) Carries() bool { return false }
@@ -67,7 +69,7 @@ func (has attached) Plan(w Want) []Effect {
 	}
 	for name := range has.at {
 		if _, wanted := w.Attachments[name]; !wanted {
-			effects = append(effects, has.detach(name))
+			effects = append(effects, has.detach(name, w.attaches()))
 		}
 	}
 	return effects
@@ -88,7 +90,7 @@ func (has attached) fits(name string, mode config.Attach) bool {
 
 func (has attached) attach(name string, mode config.Attach) Effect {
 	return Effect{
-		Rank: RankAttach, Group: Group("interface " + name), What: "attach to " + name + ", mode " + string(mode),
+		Rank: RankAttach, Group: interfaceGroup(name), What: "attach to " + name + ", mode " + string(mode),
 		Do: func() error {
 			a, err := has.target.kernel.Attach(name, attachMode(mode))
 			if err == nil {
@@ -99,9 +101,11 @@ func (has attached) attach(name string, mode config.Attach) Effect {
 	}
 }
 
-func (has attached) detach(name string) Effect {
+// detach waits for the interfaces that take over: as long as the engine is not on
+// all of them, it stays where it was.
+func (has attached) detach(name string, needs []Group) Effect {
 	return Effect{
-		Rank: RankDetach, Group: Group("interface " + name), What: "detach from " + name,
+		Rank: RankDetach, Group: interfaceGroup(name), Needs: needs, What: "detach from " + name,
 		Do: func() error {
 			delete(has.target.granted, name)
 			return has.target.kernel.Detach(name)

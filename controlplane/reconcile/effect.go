@@ -63,7 +63,12 @@ type Group string
 
 func virtualGroup(v config.Virtual) Group { return Group("virtual " + virtualName(v)) }
 func addressGroup(a netip.Addr) Group     { return Group("address " + a.String()) }
+func interfaceGroup(name string) Group    { return Group("interface " + name) }
 func pageGroup(id maps.PageID) Group      { return Group("page " + pageName(id)) }
+
+// readGroup fails when a target can't be read: what it would have done is then
+// not even planned.
+func readGroup(target string) Group { return Group("read " + target) }
 
 // inOrder sorts effects by rank; within a rank the order is fixed but means
 // nothing.

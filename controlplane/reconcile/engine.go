@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,8 +19,8 @@ type Engine struct {
 	onRepair func(Drift)
 	kick     chan struct{} // a pass is due
 
-	pass    sync.Mutex // held during a pass
-	targets []*tracked // guarded by pass
+	pass    chan struct{} // holds a token during a pass
+	targets []*tracked    // guarded by pass
 
 	mu     sync.Mutex
 	want   *Want          // guarded by mu; nil until the first Update
@@ -69,7 +70,7 @@ const (
 
 // New makes an engine. Until the first Update it touches nothing.
 func New(o Options) *Engine {
-	e := &Engine{log: o.Logger, resync: o.Resync, onRepair: o.OnRepair, kick: make(chan struct{}, 1)}
+	e := &Engine{log: o.Logger, resync: o.Resync, onRepair: o.OnRepair, kick: make(chan struct{}, 1), pass: make(chan struct{}, 1)}
 	for _, t := range o.Targets {
 		e.targets = append(e.targets, &tracked{Target: t, status: TargetStatus{Name: t.Name()}})
 		e.status = append(e.status, TargetStatus{Name: t.Name()})
@@ -153,10 +154,15 @@ func (e *Engine) settle() {
 	}
 }
 
-// Sync makes one pass now and returns what failed in it.
+// Sync makes one pass, after the one that is under way, and returns what failed
+// in it.
 func (e *Engine) Sync(ctx context.Context) error {
-	e.pass.Lock()
-	defer e.pass.Unlock()
+	select {
+	case e.pass <- struct{}{}:
+		defer func() { <-e.pass }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the pass before: %w", ctx.Err())
+	}
 	e.mu.Lock()
 	want := e.want
 	e.mu.Unlock()

@@ -33,20 +33,21 @@ type step struct {
 // ranks.
 func (e *Engine) once(ctx context.Context, want *Want) error {
 	var steps []step
-	readable := true
+	readable, failed := true, map[Group]bool{}
 	for _, t := range e.targets {
 		t.errs, t.held, t.changed = nil, false, false
 		has, err := t.Read(ctx)
 		if err != nil {
 			t.errs = append(t.errs, fmt.Errorf("read %s: %w", t.Name(), err))
 			readable = readable && !t.Carries()
+			failed[readGroup(t.Name())] = true
 			continue
 		}
 		t.status.Rows = has.Rows()
 		steps = append(steps, t.plan(has, want)...)
 	}
 	inOrder(steps)
-	e.carryOut(ctx, steps, readable)
+	e.carryOut(ctx, steps, readable, failed)
 	return e.conclude(ctx, want)
 }
 
@@ -71,8 +72,7 @@ func (t *tracked) plan(has Snapshot, want *Want) []step {
 // carryOut does what can be done. While a target that carries packets is not
 // readable, only what stands behind the others is put: nothing that turns packets
 // towards it, and nothing that takes anything away.
-func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool) {
-	failed := map[Group]bool{}
+func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool, failed map[Group]bool) {
 	for _, s := range steps {
 		blocked := failed[s.Group] || slices.ContainsFunc(s.Needs, func(g Group) bool { return failed[g] })
 		if blocked || ctx.Err() != nil || !readable && s.Rank >= RankServe {
@@ -148,6 +148,9 @@ func (e *Engine) record(t *tracked, want *Want) {
 	err := errors.Join(t.errs...)
 	s.Errors += uint64(len(t.errs))
 	s.InSync = err == nil && !t.held
+	if t.changed && !s.InSync && t.synced != want {
+		t.synced = nil // our own hand has left it: what differs from it is no drift
+	}
 	switch {
 	case err != nil && err.Error() != s.LastError:
 		e.log.Error("cannot change the kernel", "target", t.Name(), "error", err)

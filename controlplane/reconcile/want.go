@@ -72,6 +72,25 @@ func (w Want) serves(a netip.Addr) []Group {
 	return groups
 }
 
+// attaches tells what must hold before anything leaves an interface.
+func (w Want) attaches() []Group {
+	groups := []Group{readGroup(attachments)}
+	for name := range w.Attachments {
+		groups = append(groups, interfaceGroup(name))
+	}
+	return groups
+}
+
+// moves tells whether an address is wanted, on whatever interface.
+func (w Want) moves(a netip.Addr) bool {
+	for wanted := range w.Addresses {
+		if wanted.Addr == a {
+			return true
+		}
+	}
+	return false
+}
+
 // leaves tells whether a service that is not decided yet has the address.
 func (w Want) leaves(a netip.Addr) bool {
 	for v := range w.Leave {
