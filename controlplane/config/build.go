@@ -147,7 +147,7 @@ func (b builder) reference(path, noun, name string, known []string) bool {
 	if slices.Contains(known, name) && name != "" {
 		return true
 	}
-	b.add(path, "there is no %s %q%s", noun, name, didYouMean(name, known))
+	b.add(path, "there is no %s %q%s", noun, name, DidYouMean(name, known))
 	return false
 }
 

@@ -32,13 +32,10 @@ func (b builder) pool(path string, r rawPool) Pool {
 	if len(r.Servers) == 0 && b.ok(at(path, "servers")) {
 		b.missing(at(path, "servers"), "a pool has at least one server")
 	}
-	var names []string
 	for i, server := range r.Servers {
-		s := b.server(at(path, "servers", i), server)
-		p.Servers = append(p.Servers, s)
-		names = append(names, s.Name)
+		p.Servers = append(p.Servers, b.server(at(path, "servers", i), server))
 	}
-	b.serverNames(path, names)
+	b.serverNames(path, p.Servers)
 	b.twins(path, p.Servers)
 	return p
 }
@@ -59,20 +56,28 @@ func (b builder) server(path string, r rawServer) Server {
 }
 
 // serverNames leaves out servers that have no name for want of an address.
-func (b builder) serverNames(path string, names []string) {
+func (b builder) serverNames(path string, servers []Server) {
 	seen := map[string]int{}
-	for i, name := range names {
+	for i, s := range servers {
 		server := at(path, "servers", i)
-		if name == "" && !b.given(at(server, "name")) {
+		named := b.given(at(server, "name"))
+		if s.Name == "" && !named {
 			continue
 		}
-		b.name(at(server, "name"), name)
-		if first, ok := seen[name]; ok && b.ok(at(server, "name")) {
-			b.add(at(server, "name"), "%q is given twice: first at %v",
-				name, b.places.of(at(path, "servers", first)))
+		b.name(at(server, "name"), s.Name)
+		first, ok := seen[s.Name]
+		if !ok || !b.ok(at(server, "name")) {
+			seen[s.Name] = i
 			continue
 		}
-		seen[name] = i
+		before := at(path, "servers", first)
+		switch {
+		case named || b.given(at(before, "name")):
+			b.add(at(server, "name"), "%q is given twice: first at %v", s.Name, b.places.of(before))
+		case s.Port != servers[first].Port: // else twins reports them
+			b.add(at(server, "name"), "is missing here and at %v: both servers have the address %v, give them names",
+				b.places.of(before), s.Address)
+		}
 	}
 }
 

@@ -23,6 +23,11 @@ const maxFile = 4 << 20
 // include: their lists are put one after the other. An error is of type Errors
 // and holds every mistake that was found.
 func Load(paths ...string) (*Config, error) {
+	return machine().load(paths)
+}
+
+// machine is a loader over this machine's files.
+func machine() loader {
 	return loader{
 		env:      os.LookupEnv,
 		hostname: os.Hostname,
@@ -30,7 +35,7 @@ func Load(paths ...string) (*Config, error) {
 		glob:     filepath.Glob,
 		types:    checkers.Names(),
 		lookup:   checkers.Lookup,
-	}.load(paths)
+	}
 }
 
 // loader holds all that loading asks of the world.
@@ -48,19 +53,7 @@ func (l loader) load(paths []string) (*Config, error) {
 	if len(paths) == 0 {
 		return nil, Errors{{Message: "no configuration file is named"}}
 	}
-	r.places[""] = place{File: paths[0]}
-	values := map[string]any{}
-	whole := true
-	for _, path := range paths {
-		whole = l.file(r, path, values) && whole
-	}
-	patterns, _ := values["include"].([]any)
-	for _, path := range l.included(r, paths, patterns) {
-		whole = l.file(r, path, values) && whole
-	}
-	if all, _ := values["include"].([]any); len(all) > len(patterns) {
-		r.add(at("include", len(patterns)), "stands in an included file: only %s can include", paths[0])
-	}
+	values, whole := l.gather(r, paths)
 	if !whole { // what is missing may be in the file that could not be read
 		return nil, r.err()
 	}
@@ -75,6 +68,24 @@ func (l loader) load(paths []string) (*Config, error) {
 		return nil, err
 	}
 	return cfg, nil
+}
+
+// gather reads the files and those that they include. It tells whether all of
+// them could be read.
+func (l loader) gather(r *report, paths []string) (values map[string]any, whole bool) {
+	r.places[""] = place{File: paths[0]}
+	values, whole = map[string]any{}, true
+	for _, path := range paths {
+		whole = l.file(r, path, values) && whole
+	}
+	patterns, _ := values["include"].([]any)
+	for _, path := range l.included(r, paths, patterns) {
+		whole = l.file(r, path, values) && whole
+	}
+	if all, _ := values["include"].([]any); len(all) > len(patterns) {
+		r.add(at("include", len(patterns)), "stands in an included file: only %s can include", paths[0])
+	}
+	return values, whole
 }
 
 // file adds what a file says to values. It tells whether the file could be read.

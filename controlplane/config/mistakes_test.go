@@ -59,7 +59,11 @@ func TestMistakesOfPools(t *testing.T) {
 	pools := func(lines string) string { return director + service + "pools:\n" + lines }
 	server := func(keys string) string { return pools("- name: app\n  servers:\n  - {" + keys + "}\n") }
 	testMistakes(t, map[string]mistake{
-		"no servers":         {pools("- name: app\n  servers: []\n"), []string{"maitred.yaml:5: pools[0].servers: is missing: a pool has at least one server"}},
+		"no servers": {pools("- name: app\n  servers: []\n"), []string{"maitred.yaml:5: pools[0].servers: is missing: a pool has at least one server"}},
+		"one address, no names": {pools("- name: app\n  servers:\n  - {address: 10.0.0.1, port: 80}\n  - {address: 10.0.0.1, port: 81}\n"), []string{
+			"maitred.yaml:7: pools[0].servers[1].name: is missing here and at maitred.yaml:6: both servers have the address 10.0.0.1, give them names"}},
+		"one server, no names": {pools("- name: app\n  servers:\n  - {address: 10.0.0.1}\n  - {address: 10.0.0.1}\n"), []string{
+			"maitred.yaml:7: pools[0].servers[1].address: 10.0.0.1 is a server of this pool already: at maitred.yaml:6"}},
 		"pool twice":         {pools("- {name: app, servers: [{address: 10.0.0.1}]}\n- {name: app, servers: [{address: 10.0.0.1}]}\n"), []string{`maitred.yaml:5: pools[1].name: "app" is given twice: first at maitred.yaml:4`}},
 		"no address":         {server("name: a"), []string{"maitred.yaml:6: pools[0].servers[0].address: is missing: give it an IP address"}},
 		"host name":          {server("address: app1.example"), []string{`maitred.yaml:6: pools[0].servers[0].address: "app1.example" is not an IP address (names are not looked up)`}},

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// didYouMean returns " (did you mean wlc?)" for the candidate nearest to word, or
+// DidYouMean returns " (did you mean wlc?)" for the candidate nearest to word, or
 // nothing if none is near.
-func didYouMean(word string, candidates []string) string {
+func DidYouMean(word string, candidates []string) string {
 	best, least := "", max(len(word)/3, 1)+1
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < least && d < len(c) {
@@ -22,9 +22,9 @@ func didYouMean(word string, candidates []string) string {
 	return fmt.Sprintf(" (did you mean %s?)", best)
 }
 
-// orOneOf is didYouMean, or the list of what would be right.
+// orOneOf is DidYouMean, or the list of what would be right.
 func orOneOf(word string, candidates []string) string {
-	if hint := didYouMean(word, candidates); hint != "" {
+	if hint := DidYouMean(word, candidates); hint != "" {
 		return hint
 	}
 	return ": one of " + strings.Join(candidates, ", ")

@@ -23,7 +23,7 @@ func TestDidYouMean(t *testing.T) {
 		"xx":                      "",
 		strings.Repeat("wlc", 99): "",
 	} {
-		hint := didYouMean(word, words)
+		hint := DidYouMean(word, words)
 		if want != "" {
 			want = " (did you mean " + want + "?)"
 		}

@@ -50,8 +50,11 @@ func syntaxProblem(text []byte, err error) *Problem {
 	if found := syntaxLine.FindStringSubmatch(message); found != nil {
 		line, _ = strconv.Atoi(found[1]) // digits; out of range is as good as no line
 		message = strings.TrimPrefix(message, found[0])
-	} else if strings.Contains(message, "control characters") || strings.Contains(message, "UTF-") {
+	}
+	if strings.Contains(message, "control characters") || strings.Contains(message, "UTF-") {
 		line = 0 // it is about bytes
+	} else {
+		line = brokenLine(text, line)
 	}
 	if tab := tabLine(text, line); tab > 0 {
 		return &Problem{Line: tab, Message: "is not YAML: the line is indented with a tab, use spaces"}
@@ -60,6 +63,35 @@ func syntaxProblem(text []byte, err error) *Problem {
 		message += " (within {} and [] put ${NAME} in quotes)"
 	}
 	return &Problem{Line: line, Message: "is not YAML: " + message}
+}
+
+// brokenLine returns the line behind the longest beginning of the text that is
+// YAML. The parser names the line before, or the one where the map or list began
+// in which it failed: that is taken for texts too long to be read line by line.
+func brokenLine(text []byte, told int) int {
+	const most = 32 << 20 // bytes to read again in all
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	if len(lines)*len(text) > most {
+		return told
+	}
+	end := len(text)
+	for n := len(lines); n > 0; n-- {
+		end -= len(lines[n-1])
+		if isYAML(text[:end]) {
+			return n
+		}
+	}
+	return told
+}
+
+func isYAML(text []byte) bool {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var document yaml.Node
+		if err := decoder.Decode(&document); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
 }
 
 // tabLine returns the line indented with a tab that explains a syntax error at

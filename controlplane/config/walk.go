@@ -5,6 +5,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,14 +111,34 @@ func (w *walker) value(n *yaml.Node, t reflect.Type, at spot, have any) (any, bo
 	switch {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
 		n = nil
-	case n.Kind != yaml.MappingNode && t == reflect.TypeFor[rawSorry]():
-		w.add(at.path, "is %s, not a map of keys: write {page: ...}, or none", describe(n))
-		w.vague[at.path], n = true, nil
 	case n.Kind != yaml.MappingNode:
-		w.add(at.path, "is %s, not a map of keys", describe(n))
+		w.add(at.path, "is %s, not a map of keys%s", describe(n), asMap(n, t))
 		w.vague[at.path], n = true, nil
 	}
 	return w.mapping(n, t, at, into), true
+}
+
+// asMap says how a single value that stands for a map would be written.
+func asMap(n *yaml.Node, t reflect.Type) string {
+	if n.Kind != yaml.ScalarNode {
+		if t == reflect.TypeFor[rawSorry]() {
+			return ": write {page: ...}, or none"
+		}
+		return ""
+	}
+	value := n.Value
+	if strings.ContainsAny(value, "{}[],:#\"' ") {
+		value = strconv.Quote(value)
+	}
+	switch t {
+	case reflect.TypeFor[rawServer]():
+		return ": write {address: " + value + "}"
+	case reflect.TypeFor[rawQuorum]():
+		return ": write {min: " + value + "}"
+	case reflect.TypeFor[rawSorry]():
+		return ": write {page: " + value + "}, or none"
+	}
+	return ""
 }
 
 func (w *walker) list(n *yaml.Node, t reflect.Type, at spot, have any) (any, bool) {
