@@ -57,6 +57,17 @@ type engine struct {
 // Update derives what the kernel should hold.
 func (e engine) Update(s state.State) { e.Engine.Update(reconcile.Derive(s, e.env)) }
 
+// Forwarding tells who forwards to real servers, and if nobody does, why.
+func (e engine) Forwarding(f config.Forwarding) (by, note string) {
+	switch {
+	case f == config.ForwardingNone:
+		return string(config.ForwardingNone), "director.forwarding says so"
+	case f == config.ForwardingAuto && !e.env.IPVS:
+		return string(config.ForwardingNone), "this kernel has no IPVS"
+	}
+	return string(config.ForwardingIPVS), ""
+}
+
 // Targets tells how well each part of the kernel agrees.
 func (e engine) Targets() []api.Target {
 	status := e.Status()

@@ -120,7 +120,14 @@ func (e *fakeEngine) Update(s state.State) {
 func (e *fakeEngine) Resync()                        { e.add("resync") }
 func (e *fakeEngine) Sync(context.Context) error     { e.add("sync"); return e.syncErr }
 func (e *fakeEngine) Withdraw(context.Context) error { e.add("rows withdrawn"); return e.withdrawErr }
-func (e *fakeEngine) Targets() []api.Target          { return []api.Target{{Name: "ipvs", InSync: true}} }
+func (e *fakeEngine) Targets() []api.Target {
+	if e.syncErr != nil {
+		return []api.Target{{Name: "ipvs", LastError: e.syncErr.Error()}}
+	}
+	return []api.Target{{Name: "ipvs", InSync: true}}
+}
+
+func (e *fakeEngine) Forwarding(config.Forwarding) (by, note string) { return "none", "no IPVS here" }
 
 // fakeDatapath counts what it is given and fails where it is told to.
 type fakeDatapath struct {

@@ -41,6 +41,7 @@ type Engine interface {
 	// Update hands over the newest decisions and does not wait for effects.
 	Update(s state.State)
 	Targets() []api.Target
+	Forwarding(f config.Forwarding) (by, note string)
 }
 
 // Passes are full comparisons with the kernel.

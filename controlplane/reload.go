@@ -13,8 +13,9 @@ import (
 )
 
 // Reload reads the configuration again. One that has a mistake, or that asks
-// for what only a restart can give, leaves the one in force as it is.
-func (s *Server) Reload(context.Context) api.Reload {
+// for what only a restart can give, leaves the one in force as it is. For one that
+// is taken it waits until the kernel agrees, or has failed to a few times.
+func (s *Server) Reload(ctx context.Context) api.Reload {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	if s.isReady() {
@@ -31,18 +32,56 @@ func (s *Server) Reload(context.Context) api.Reload {
 	}
 	if err != nil {
 		result.Errors = strings.Split(err.Error(), "\n") // as errors.Join and config.Errors put them
-		for _, line := range result.Errors {
-			s.opts.Logger.Error("configuration refused, the one in force stays", "error", line)
-		}
+		s.refused(result.Errors)
+		s.noteReload(result)
+		return result
 	}
-	result.OK = err == nil
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reload = &result
-	if result.OK {
-		s.loaded = result.At
+	result.OK = true
+	s.noteReload(result)
+	if result.Kernel = s.disagreements(ctx); len(result.Kernel) > 0 {
+		s.noteReload(result)
 	}
 	return result
+}
+
+func (s *Server) noteReload(r api.Reload) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reload = &r
+	if r.OK {
+		s.loaded = r.At
+	}
+}
+
+// How long a reload waits for the kernel: this many passes, with a pause between
+// them for what the kernel only needs a moment for, and no longer than this.
+const (
+	reloadPasses = 3
+	reloadPause  = 200 * time.Millisecond
+	reloadWait   = 5 * time.Second
+)
+
+// disagreements makes passes over the kernel and tells what keeps it from
+// agreeing; nothing if it does.
+func (s *Server) disagreements(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, reloadWait)
+	defer cancel()
+	var err error
+	for i := range reloadPasses {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(reloadPause):
+			}
+		}
+		if err = s.parts.Engine.Sync(ctx); err == nil {
+			return nil
+		}
+	}
+	if lines := api.Disagreements(s.parts.Engine.Targets()); len(lines) > 0 {
+		return lines
+	}
+	return strings.Split(err.Error(), "\n")
 }
 
 // hangups reloads at each signal.

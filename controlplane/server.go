@@ -50,6 +50,9 @@ type Options struct {
 type Inputs struct {
 	Probed   func(checkers.Transition)
 	Repaired func(target, what string) // drift in the kernel was put right
+	// Troubled hears what keeps a target from agreeing, one error a line, and what
+	// did before; empty: nothing.
+	Troubled func(target, before, now string)
 	Logger   *slog.Logger
 }
 
@@ -80,13 +83,14 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	s.parts, err = s.opts.Wire(cfg, Inputs{
-		Probed: s.decider.probed, Repaired: s.repaired, Logger: s.opts.Logger,
+		Probed: s.decider.probed, Repaired: s.repaired, Troubled: s.troubled, Logger: s.opts.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.parts.Close()) }()
 	s.adopt(ctx, cfg)
+	s.tellForwarding(cfg)
 	return s.serve(ctx, cfg)
 }
 
@@ -163,12 +167,14 @@ func (s *Server) announce(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if err := s.parts.Engine.Sync(ctx); err != nil {
-		s.opts.Logger.Error("the kernel does not agree yet", "error", err)
-	}
+	err := s.parts.Engine.Sync(ctx)
 	close(s.ready)
 	s.notifyReady()
-	s.opts.Logger.Info("ready, every service is decided")
+	if err != nil {
+		s.opts.Logger.Warn("ready, but the kernel does not agree: it will be tried again", "error", err)
+	} else {
+		s.opts.Logger.Info("ready, every service is decided and the kernel agrees")
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -193,8 +199,4 @@ func (s *Server) withdraw(ctx context.Context) error {
 	}
 	s.opts.Logger.Info("stopped, nothing of ours is left in the kernel")
 	return nil
-}
-
-func (s *Server) repaired(target, what string) {
-	s.events.Publish(api.Event{At: time.Now().UTC(), Kind: "drift", Name: target, Reason: what})
 }

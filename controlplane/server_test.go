@@ -43,6 +43,7 @@ type rig struct {
 	datapath *fakeDatapath
 	inputs   Inputs
 	hangups  chan os.Signal
+	logger   *slog.Logger
 
 	mu      sync.Mutex
 	config  *config.Config
@@ -56,6 +57,7 @@ func newRig(t *testing.T, change func(*rig)) *rig {
 	socket := filepath.Join(t.TempDir(), "maitred.sock")
 	r := &rig{
 		t: t, journal: j, socket: socket, config: shop(socket), hangups: make(chan os.Signal),
+		logger: slog.New(slog.DiscardHandler),
 		engine: &fakeEngine{journal: j}, datapath: &fakeDatapath{journal: j}, client: api.NewClient(socket),
 	}
 	if change != nil {
@@ -89,7 +91,7 @@ func (r *rig) wire(_ *config.Config, in Inputs) (Parts, error) {
 func (r *rig) options() Options {
 	return Options{
 		File: "maitred.yaml", Version: "test", Load: r.load, Wire: r.wire, Hangups: r.hangups,
-		Logger: slog.New(slog.DiscardHandler), Notify: func(s string) { r.add(strings.Fields(s)[0]) },
+		Logger: r.logger, Notify: func(s string) { r.add(strings.Fields(s)[0]) },
 		Watchdog: 20 * time.Millisecond,
 	}
 }

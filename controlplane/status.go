@@ -25,6 +25,8 @@ func (s *Server) Status(context.Context) api.Status {
 		Servers: servers(st),
 		Targets: s.parts.Engine.Targets(),
 	}
+	out.InSync = api.InSync(out.Targets)
+	out.Forwarding, out.ForwardingNote = s.parts.Engine.Forwarding(st.Config.Director.Forwarding)
 	out.Probes, out.Lateness = s.parts.Prober.Probes()
 	var err error
 	if out.Attachments, err = s.parts.Datapath.Attachments(); err != nil {

@@ -37,7 +37,7 @@ type whole struct {
 	stop   func() error
 }
 
-const wholeYAML = `director: {name: lb1, interfaces: [eth0], resync_interval: 1s}
+const wholeYAML = `director: {name: lb1, interfaces: [%s], resync_interval: 1s}
 health: {defaults: {interval: 100ms, fast_interval: 20ms, timeout: 100ms, rise: 2, fall: 2}}
 checks:
   - {name: web, http: {path: /healthz}}
@@ -84,7 +84,13 @@ func (w *whole) socket() string { return filepath.Join(filepath.Dir(w.file), "m.
 // write writes the configuration, with further services.
 func (w *whole) write(more string) {
 	w.t.Helper()
-	if err := os.WriteFile(w.file, fmt.Appendf(nil, wholeYAML, w.port, more, w.socket()), 0o600); err != nil {
+	w.writeOn("eth0", more)
+}
+
+// writeOn writes it for another interface.
+func (w *whole) writeOn(name, more string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.file, fmt.Appendf(nil, wholeYAML, name, w.port, more, w.socket()), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -98,7 +104,8 @@ func (w *whole) wire(cfg *config.Config, in Inputs) (Parts, error) {
 		Prober: prober{checkers.NewScheduler(checkers.Options{Seed: cfg.Director.Name, OnTransition: in.Probed})},
 		Engine: engine{reconcile.New(reconcile.Options{
 			Targets: w.kernel.Targets(ledger), Logger: in.Logger, Resync: cfg.Director.Resync,
-			OnRepair: func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
+			OnRepair:  func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
+			OnTrouble: func(t reconcile.Trouble) { in.Troubled(t.Target, t.Before, t.Now) },
 		}), reconcile.Env{IPVS: true}},
 		Datapath: &fakeDatapath{journal: newJournal()},
 		Links:    func(ctx context.Context, _ func()) error { <-ctx.Done(); return nil },

@@ -72,7 +72,8 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 		Engine: engine{
 			Engine: reconcile.New(reconcile.Options{
 				Targets: targets, Logger: in.Logger, Resync: cfg.Director.Resync,
-				OnRepair: func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
+				OnRepair:  func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
+				OnTrouble: func(t reconcile.Trouble) { in.Troubled(t.Target, t.Before, t.Now) },
 			}),
 			env: reconcile.Env{IPVS: ipvs != nil},
 		},

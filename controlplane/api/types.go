@@ -10,8 +10,12 @@ type Status struct {
 	Version string    `json:"version"` // of the running binary
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
-	Ready   bool      `json:"ready"` // every service is decided, and the kernel told
+	Ready   bool      `json:"ready"`   // every service was decided, and the kernel told, since the start
+	InSync  bool      `json:"in_sync"` // every target is: the kernel agrees with what is decided
 	Config  Config    `json:"config"`
+
+	Forwarding     string `json:"forwarding"`                // who forwards to real servers: ipvs, none
+	ForwardingNote string `json:"forwarding_note,omitempty"` // why nobody does
 
 	Services    []Service          `json:"services"`
 	Servers     []Server           `json:"servers"`
@@ -38,6 +42,10 @@ type Reload struct {
 	// Errors are all mistakes of the configuration that was refused, each with
 	// file and line. The configuration in force stays.
 	Errors []string `json:"errors,omitempty"`
+	// Kernel is what kept the kernel from agreeing with a configuration that was
+	// taken, after the first passes for it; the daemon goes on trying, and
+	// Status.InSync tells how that ends.
+	Kernel []string `json:"kernel,omitempty"`
 }
 
 // Service is one virtual service.
@@ -107,7 +115,7 @@ type Target struct {
 	Rows      int       `json:"rows"`
 	Repairs   uint64    `json:"repairs"` // drift that was put right
 	Errors    uint64    `json:"errors"`
-	LastError string    `json:"last_error,omitempty"`
+	LastError string    `json:"last_error,omitempty"` // one error a line
 	LastSync  time.Time `json:"last_sync,omitzero"`
 }
 
@@ -131,7 +139,7 @@ type Counter struct {
 type Event struct {
 	Seq    uint64    `json:"seq"` // counts from 1 since the daemon started
 	At     time.Time `json:"at"`
-	Kind   string    `json:"kind"` // server, service, config, drift
+	Kind   string    `json:"kind"` // server, service, config, drift, kernel
 	Name   string    `json:"name"`
 	From   string    `json:"from,omitempty"`
 	To     string    `json:"to,omitempty"`

@@ -14,10 +14,11 @@ import (
 // again after a failure, and every Resync whatever happens. Every pass reads the
 // kernel back, so that it repairs what anybody else has changed.
 type Engine struct {
-	log      *slog.Logger
-	resync   time.Duration
-	onRepair func(Drift)
-	kick     chan struct{} // a pass is due
+	log       *slog.Logger
+	resync    time.Duration
+	onRepair  func(Drift)
+	onTrouble func(Trouble)
+	kick      chan struct{} // a pass is due
 
 	pass    chan struct{} // holds a token during a pass
 	targets []*tracked    // guarded by pass
@@ -34,6 +35,9 @@ type Options struct {
 	Logger   *slog.Logger
 	Resync   time.Duration // between passes that nothing has called for
 	OnRepair func(Drift)   // hears of every repair and must not block; may be nil
+	// OnTrouble hears when a target begins to fail, fails otherwise, and agrees
+	// again. It must not block, and may be nil.
+	OnTrouble func(Trouble)
 }
 
 // Target is one part of the kernel.
@@ -60,6 +64,13 @@ type Drift struct {
 	What   string // that was done
 }
 
+// Trouble is a change in what keeps a target from agreeing, one error a line;
+// empty: nothing does.
+type Trouble struct {
+	Target      string
+	Before, Now string
+}
+
 // The time between a change and the pass that it causes, in which further
 // changes join; and the times between a failed pass and the next.
 const (
@@ -70,7 +81,10 @@ const (
 
 // New makes an engine. Until the first Update it touches nothing.
 func New(o Options) *Engine {
-	e := &Engine{log: o.Logger, resync: o.Resync, onRepair: o.OnRepair, kick: make(chan struct{}, 1), pass: make(chan struct{}, 1)}
+	e := &Engine{
+		log: o.Logger, resync: o.Resync, onRepair: o.OnRepair, onTrouble: o.OnTrouble,
+		kick: make(chan struct{}, 1), pass: make(chan struct{}, 1),
+	}
 	for _, t := range o.Targets {
 		e.targets = append(e.targets, &tracked{Target: t, status: TargetStatus{Name: t.Name()}})
 		e.status = append(e.status, TargetStatus{Name: t.Name()})

@@ -13,7 +13,8 @@ import (
 // tracked is a target with what the engine remembers of it.
 type tracked struct {
 	Target
-	synced *Want // the last that it agreed with; nil: none yet
+	synced *Want  // the last that it agreed with; nil: none yet
+	told   string // the error that was last told of; empty: it agreed
 	status TargetStatus
 
 	// Of this pass:
@@ -152,13 +153,31 @@ func (e *Engine) record(t *tracked, want *Want) {
 		t.synced = nil // our own hand has left it: what differs from it is no drift
 	}
 	switch {
-	case err != nil && err.Error() != s.LastError:
-		e.log.Error("cannot change the kernel", "target", t.Name(), "error", err)
-		s.LastError = err.Error()
 	case s.InSync:
-		if s.LastError != "" {
-			e.log.Info("kernel agrees again", "target", t.Name())
-		}
 		s.LastError, s.LastSync, t.synced = "", time.Now(), want
+		e.tell(t, "")
+	case err == nil:
+		s.LastError = "" // whatever it waits for has one
+	default:
+		s.LastError = err.Error()
+		e.tell(t, s.LastError)
+	}
+}
+
+// tell says what keeps the target out of sync, or with an empty text that
+// nothing does any more, unless it has been said.
+func (e *Engine) tell(t *tracked, trouble string) {
+	before := t.told
+	if trouble == before {
+		return
+	}
+	t.told = trouble
+	if trouble == "" {
+		e.log.Info("kernel agrees again", "target", t.Name())
+	} else {
+		e.log.Error("cannot change the kernel", "target", t.Name(), "error", trouble)
+	}
+	if e.onTrouble != nil {
+		e.onTrouble(Trouble{Target: t.Name(), Before: before, Now: trouble})
 	}
 }

@@ -14,7 +14,7 @@ type TargetStatus struct {
 	Rows      int       // of ours, at the end of the last pass
 	Repairs   uint64    // of what somebody else had changed
 	Errors    uint64    // effects and reads that failed
-	LastError string    // of the last pass; empty: it went well
+	LastError string    // of the last pass, one error a line; empty: it went well
 	LastSync  time.Time // when it last agreed
 }
 
