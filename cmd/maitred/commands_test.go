@@ -58,6 +58,9 @@ func TestReloadCommand(t *testing.T) {
 		want   outcome
 	}{
 		{"taken", api.Reload{OK: true}, outcome{exitDone, "the configuration is in force\n", ""}},
+		{"not in the kernel", api.Reload{OK: true, Kernel: []string{"attachments: attach to eth9: no such device", "addresses: held back until that holds"}},
+			outcome{exitNotSeen, "", "maitred: the configuration was accepted, but the kernel does not agree yet: " +
+				"attachments: attach to eth9: no such device; addresses: held back until that holds: see maitred status\n"}},
 		{"refused", api.Reload{Errors: []string{"m.yaml:3: a: is not right", "m.yaml:4: b: nor is this"}}, outcome{exitFailed, "",
 			"m.yaml:3: a: is not right\nm.yaml:4: b: nor is this\n" +
 				"maitred: the configuration was refused, the one before stays in force: correct it and reload again\n"}},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,13 +19,20 @@ func (a *app) reload() *cobra.Command {
 		Use:   "reload",
 		Short: "Make the daemon read its configuration again",
 		Long: `Make the daemon read its configuration again. A configuration with a mistake is
-refused as a whole, and the one in force stays. Checks that did not change go on
-undisturbed.`,
+refused as a whole, and the one in force stays: exit code 1. Checks that did not
+change go on undisturbed.
+
+One that is taken is in force once the kernel agrees. If the kernel does not, for
+instance because an interface is not there, the daemon goes on trying: exit code 3.`,
 		Args: cobra.NoArgs,
 		RunE: does(func(ctx context.Context, _ []string) error {
 			result, err := a.client().Reload(ctx)
 			if err != nil {
 				return remedy(err)
+			}
+			if lines := result.Kernel; result.OK && len(lines) > 0 {
+				return &failure{code: exitNotSeen, err: fmt.Errorf(
+					"the configuration was accepted, but the kernel does not agree yet: %s: see maitred status", strings.Join(lines, "; "))}
 			}
 			if result.OK {
 				_, err := fmt.Fprintln(a.Stdout, "the configuration is in force")

@@ -39,7 +39,7 @@ func (a *app) status() *cobra.Command {
 		}),
 	})
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, wide (with checks, addresses and counters) or json")
-	c.Flags().DurationVar(&wait, "wait", 0, "wait this `long` at most until every service is decided; exit code 3 if not")
+	c.Flags().DurationVar(&wait, "wait", 0, "wait this `long` at most until every service is decided and the kernel agrees; exit code 3 if not")
 	return c
 }
 
@@ -47,7 +47,7 @@ func (a *app) status() *cobra.Command {
 const statusPeriod = 100 * time.Millisecond
 
 // readyStatus asks for the status, and waits at most the given time until the
-// daemon is there and ready; zero takes it as it is.
+// daemon is there and ready and the kernel agrees; zero takes it as it is.
 func (a *app) readyStatus(ctx context.Context, wait time.Duration) (api.Status, error) {
 	client := a.client()
 	if wait == 0 {
@@ -58,14 +58,14 @@ func (a *app) readyStatus(ctx context.Context, wait time.Duration) (api.Status, 
 	defer cancel()
 	ticker := time.NewTicker(statusPeriod)
 	defer ticker.Stop()
-	missing := errors.New("the daemon did not answer")
+	goal, missing := "ready", errors.New("the daemon did not answer")
 	for {
 		st, err := client.Status(limit)
 		switch {
-		case err == nil && st.Ready:
+		case err == nil && st.Ready && st.InSync:
 			return st, nil
 		case err == nil:
-			missing = undecided(st)
+			goal, missing = unreached(st)
 		case limit.Err() == nil:
 			missing = remedy(err)
 		}
@@ -75,13 +75,16 @@ func (a *app) readyStatus(ctx context.Context, wait time.Duration) (api.Status, 
 			if ctx.Err() != nil {
 				return st, ctx.Err()
 			}
-			return st, &failure{code: exitNotSeen, err: fmt.Errorf("not ready after %v: %w", wait, missing)}
+			return st, &failure{code: exitNotSeen, err: fmt.Errorf("not %s after %v: %w", goal, wait, missing)}
 		}
 	}
 }
 
-// undecided says what a daemon that is not ready has yet to do.
-func undecided(st api.Status) error {
+// unreached says what a daemon has yet to become, and what is missing.
+func unreached(st api.Status) (goal string, missing error) {
+	if st.Ready {
+		return "in sync", fmt.Errorf("the kernel does not agree: %s: see maitred status", api.Brief(api.Disagreements(st.Targets)))
+	}
 	var names []string
 	for _, s := range st.Services {
 		if s.Mode == "pending" {
@@ -89,9 +92,9 @@ func undecided(st api.Status) error {
 		}
 	}
 	if len(names) == 0 {
-		return errors.New("the kernel has not been told yet: see maitred status")
+		return "ready", errors.New("the kernel has not been told yet: see maitred status")
 	}
-	return fmt.Errorf("not yet decided: %s: see maitred events", strings.Join(names, ", "))
+	return "ready", fmt.Errorf("not yet decided: %s: see maitred events", strings.Join(names, ", "))
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -22,6 +22,7 @@ func example() api.Status {
 	before := func(d time.Duration) time.Time { return now.Add(-d) }
 	return api.Status{
 		Name: "lb1", Version: "v0.1.0", PID: 4711, Started: before(26 * time.Hour), Ready: true,
+		Forwarding: "none", ForwardingNote: "this kernel has no IPVS",
 		Config: api.Config{File: "/etc/maitred/maitred.yaml", Loaded: before(3 * time.Hour), Reload: &api.Reload{
 			At: before(90 * time.Second), Errors: []string{"maitred.yaml:31: services[0].scheduler: no such thing"},
 		}},
@@ -97,7 +98,7 @@ func TestStatusJSONIsTheWholeAnswer(t *testing.T) {
 func TestStatusWait(t *testing.T) {
 	t.Run("comes", func(t *testing.T) {
 		var asked atomic.Int32
-		late := func() api.Status { return api.Status{Name: "lb1", Ready: asked.Add(1) > 2} }
+		late := func() api.Status { return api.Status{Name: "lb1", Ready: asked.Add(1) > 1, InSync: asked.Load() > 2} }
 		e := fakeServer(t, fakeDaemon{status: late}, api.NewEvents())
 		if got := run(t, e, "status", "--wait", "30s"); got.code != exitDone || asked.Load() != 3 {
 			t.Errorf("%+v after %d questions", got, asked.Load())
@@ -114,6 +115,8 @@ func TestStatusWait(t *testing.T) {
 			}
 			return fakeServer(t, fakeDaemon{status: pending}, api.NewEvents())
 		}, "not ready after 150ms: not yet decided: shop"},
+		{"kernel does not agree", func(t *testing.T) env { return fakeServer(t, fakeDaemon{status: example}, api.NewEvents()) },
+			"not in sync after 150ms: the kernel does not agree: ipvs: put service 192.0.2.10:80/tcp: no such module: see maitred status"},
 		{"no daemon", func(*testing.T) env { return env{vars: map[string]string{"MAITRED_SOCKET": "/nowhere/m.sock"}} },
 			"not ready after 150ms: no daemon answers on /nowhere/m.sock: start it with maitred run"},
 		{"another error", func(t *testing.T) env {
@@ -141,4 +144,27 @@ func TestStatusWait(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestReadiness(t *testing.T) {
+	good, bad := api.Target{Name: "maps", InSync: true}, api.Target{Name: "attachments", LastError: "attach to eth9: no such device"}
+	for _, tc := range []struct {
+		name, want string
+		status     api.Status
+	}{
+		{"well", ", ready\n", api.Status{Ready: true, InSync: true, Targets: []api.Target{good}}},
+		{"kernel fails", ", ready, but the kernel does not agree: attachments: attach to eth9: no such device\n",
+			api.Status{Ready: true, Targets: []api.Target{good, bad}}},
+		{"pending", ", not ready\n", api.Status{InSync: true, Targets: []api.Target{good}}},
+		{"pending and kernel fails", ", not ready, and the kernel does not agree: attachments: attach to eth9: no such device\n",
+			api.Status{Targets: []api.Target{good, bad}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := fakeServer(t, fakeDaemon{status: func() api.Status { return tc.status }}, api.NewEvents())
+			got := run(t, e, "status")
+			if head, _, _ := strings.Cut(got.stdout, "\n"); !strings.HasSuffix(head+"\n", tc.want) {
+				t.Errorf("%q, want it to end in %q", head, tc.want)
+			}
+		})
+	}
 }

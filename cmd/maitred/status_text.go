@@ -28,13 +28,10 @@ func (a *app) statusText(st api.Status, wide bool) string {
 }
 
 func (a *app) identity(st api.Status) string {
-	ready := "ready"
-	if !st.Ready {
-		ready = "not ready"
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: maitred %s, pid %d, up %s, %s\n", st.Name, st.Version, st.PID, a.ago(st.Started), a.paint(ready))
+	fmt.Fprintf(&b, "%s: maitred %s, pid %d, up %s, %s\n", st.Name, st.Version, st.PID, a.ago(st.Started), a.readiness(st))
 	fmt.Fprintf(&b, "%s, loaded %s ago\n", st.Config.File, a.ago(st.Config.Loaded))
+	fmt.Fprintln(&b, api.ForwardingText(st.Forwarding, st.ForwardingNote))
 	if r := st.Config.Reload; r != nil && !r.OK {
 		fmt.Fprintf(&b, "the reload %s ago was refused:\n", a.ago(r.At))
 		for _, line := range r.Errors {
@@ -45,6 +42,28 @@ func (a *app) identity(st api.Status) string {
 		fmt.Fprintf(&b, "not to be found out: %s\n", problem)
 	}
 	return b.String()
+}
+
+// readiness says how the daemon stands, and shouts if the kernel does not agree.
+func (a *app) readiness(st api.Status) string {
+	lines := api.Disagreements(st.Targets)
+	switch {
+	case !st.Ready && len(lines) > 0:
+		return a.alarm("not ready, and the kernel does not agree") + ": " + api.Brief(lines)
+	case !st.Ready:
+		return a.paint("not ready")
+	case len(lines) > 0:
+		return a.alarm("ready, but the kernel does not agree") + ": " + api.Brief(lines)
+	}
+	return a.paint("ready")
+}
+
+// alarm makes a text red, where there may be colour.
+func (a *app) alarm(text string) string {
+	if !a.colour() {
+		return text
+	}
+	return "\x1b[31m" + text + "\x1b[0m"
 }
 
 func (a *app) serviceTable(st api.Status) string {
