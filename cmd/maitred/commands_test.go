@@ -33,6 +33,27 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+func TestNotesOnPages(t *testing.T) {
+	file := t.TempDir() + "/m.yaml"
+	text := "director: {interfaces: [eth0]}\npools: [{name: app, servers: [{address: 10.0.0.1}]}]\n" +
+		"services: [{name: shop, addresses: [192.0.2.1], ports: [80], pool: app}]\n" +
+		"pages: [{name: default, body: " + strings.Repeat("x", config.LongPage) + "}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"validate", file}, "note: " + file + `:4: pages[0].body: page "default" has 20148 bytes: above 20000 `},
+		{[]string{"page", "show", "default", "--config", file}, "note: 20148 bytes are many: above 20000 "},
+	} {
+		if got := run(t, env{}, tc.args...); got.code != exitDone || !strings.HasPrefix(got.stderr, tc.want) || got.stdout == "" {
+			t.Errorf("%v: exit %d, stderr %q, want %q", tc.args, got.code, got.stderr, tc.want)
+		}
+	}
+}
+
 func TestValidateTellsAllMistakesAtOnce(t *testing.T) {
 	got := run(t, env{}, "validate", "testdata/bad.yaml")
 	if got.code != exitFailed || got.stdout != "" {
@@ -165,7 +186,7 @@ func TestPageShowHTTPIsTheResponseAndNothingElse(t *testing.T) {
 
 func TestPageShowNamesThePagesThatThereAre(t *testing.T) {
 	got := run(t, env{}, "page", "show", "clsoed", "--config", "testdata/good.yaml")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "it has closed, default") {
+	if got.code != exitFailed || !strings.Contains(got.stderr, "(did you mean closed?): it has closed, default") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -50,21 +52,28 @@ Exit code 1 if anything keeps the daemon from working.`,
 			return a.printFindings(output, examine(a.thisHost(ctx), cfg))
 		}),
 	})
-	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	c.ValidArgsFunction = completeInterface
+	c.Flags().StringVarP(&output, "output", "o", "table", "`format`: table or json")
 	return c
 }
 
 // doctorConfig is the configuration, or what an empty one would ask for where
 // there is none.
 func (a *app) doctorConfig() (*config.Config, error) {
-	cfg, err := config.Load(a.configFile())
+	file := a.configFile()
+	if a.configFlag != "" {
+		return a.loadConfig(file)
+	}
+	cfg, err := config.Load(file)
 	if err == nil {
 		return cfg, nil
 	}
-	if a.configFlag != "" {
-		return nil, err
+	problem := "has mistakes (maitred validate tells them)"
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		problem = "is not there"
 	}
-	complain(a.Env, "maitred: %s is not there or has mistakes: only the machine is examined\n", a.configFile())
+	complain(a.Env, "maitred: %s %s: only the machine is examined\n", file, problem)
+	a.told = true
 	return &config.Config{Director: config.Director{
 		Forwarding: config.ForwardingAuto, PinPath: "/sys/fs/bpf/maitred",
 	}}, nil

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
@@ -19,8 +18,9 @@ const vethXDP = 3506
 func examine(h host, cfg *config.Config) []finding {
 	findings := []finding{
 		checkCapabilities(h), checkKernel(h), checkBTF(h), checkJIT(h), checkBPFFS(h, cfg.Director.PinPath),
-		checkIPVS(h, cfg.Director.Forwarding),
 	}
+	findings = append(findings, checkPins(h, cfg.Director.PinPath)...)
+	findings = append(findings, checkIPVS(h, cfg.Director.Forwarding))
 	findings = append(findings, checkForward(h, cfg)...)
 	for _, name := range cfg.Director.Interfaces {
 		findings = append(findings, checkInterface(h, name, cfg.Director.Attach)...)
@@ -62,55 +62,6 @@ func checkKernel(h host) finding {
 		return finding{Level: levelOK, Check: "kernel", Found: text + ", tc by clsact"}
 	}
 	return finding{Level: levelOK, Check: "kernel", Found: text + ", tc by tcx"}
-}
-
-func checkBTF(h host) finding {
-	if _, err := fs.Stat(h.root, "sys/kernel/btf/vmlinux"); err != nil {
-		return finding{levelWarn, "BTF", "the kernel has none of its own", "use a kernel with CONFIG_DEBUG_INFO_BTF=y: bpftool then shows more"}
-	}
-	return finding{Level: levelOK, Check: "BTF", Found: "/sys/kernel/btf/vmlinux"}
-}
-
-func checkJIT(h host) finding {
-	value, err := sysctl(h, "net.core.bpf_jit_enable")
-	switch {
-	case err != nil:
-		return finding{levelWarn, "BPF JIT", "not to be found out", "use a kernel with CONFIG_BPF_JIT=y: without it programs are interpreted"}
-	case value == "0":
-		return finding{levelWarn, "BPF JIT", "is off: programs are interpreted, several times slower", "sysctl -w net.core.bpf_jit_enable=1"}
-	}
-	return finding{Level: levelOK, Check: "BPF JIT", Found: "on"}
-}
-
-// checkBPFFS looks at the nearest folder above the pins that exists.
-func checkBPFFS(h host, pins string) finding {
-	at := pins
-	for at != "/" && at != "." {
-		if _, err := fs.Stat(h.root, strings.TrimPrefix(at, "/")); err == nil {
-			break
-		}
-		at = filepath.Dir(at)
-	}
-	if !h.isBPF(at) {
-		return finding{levelWarn, "bpffs", at + " is not on a BPF file system", "mount -t bpf bpffs /sys/fs/bpf (root does it itself at the start)"}
-	}
-	return finding{Level: levelOK, Check: "bpffs", Found: at}
-}
-
-func checkIPVS(h host, f config.Forwarding) finding {
-	if f == config.ForwardingNone {
-		return finding{Level: levelOK, Check: "IPVS", Found: "not needed: director.forwarding is none"}
-	}
-	if err := h.ipvs(); err != nil {
-		found := finding{levelWarn, "IPVS", "the kernel has none: nothing is forwarded, services are checked and say sorry",
-			"use a kernel with CONFIG_IP_VS, or load ip_vs where modules are not loaded on demand"}
-		if f == config.ForwardingIPVS {
-			found.Level = levelFail
-			found.Remedy += ", or set director.forwarding to auto or none"
-		}
-		return found
-	}
-	return finding{Level: levelOK, Check: "IPVS", Found: "the kernel has it"}
 }
 
 // checkForward looks at the switches that NAT needs, one for each family that

@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,8 +24,14 @@ type host struct {
 	caps    func() (uint64, error)
 	release func() (string, error) // of the kernel
 	isBPF   func(path string) bool // path is on a BPF file system
-	ipvs    func() error           // nil: the kernel has it
-	link    func(name string) (linkFacts, error)
+	// ownMounts tells whether the mounts are not those of the machine's process 1,
+	// as in a container or under ip netns exec.
+	ownMounts func() bool
+	// mayWrite tells what keeps this process from making that folder, or from
+	// making files in it.
+	mayWrite func(folder string) error
+	ipvs     func() error // nil: the kernel has it
+	link     func(name string) (linkFacts, error)
 	// answers asks a running daemon how many answers the sorry engine gave, and
 	// how many of them XDP had no room for.
 	answers func() (sent, deferred uint64, err error)
@@ -51,7 +59,7 @@ const (
 
 func (a *app) thisHost(ctx context.Context) host {
 	return host{
-		root: os.DirFS("/"), caps: effective, release: release, isBPF: isBPF, ipvs: askIPVS, link: askLink,
+		root: os.DirFS("/"), caps: effective, release: release, isBPF: isBPF, ownMounts: ownMounts, mayWrite: mayWrite, ipvs: askIPVS, link: askLink,
 		answers: func() (uint64, uint64, error) { return a.askAnswers(ctx) },
 	}
 }
@@ -74,6 +82,29 @@ func release() (string, error) {
 func isBPF(path string) bool {
 	var s unix.Statfs_t
 	return unix.Statfs(path, &s) == nil && s.Type == unix.BPF_FS_MAGIC
+}
+
+// ownMounts is false where it cannot be known.
+func ownMounts() bool {
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return false
+	}
+	machines, err := os.Readlink("/proc/1/ns/mnt")
+	return err == nil && ours != machines
+}
+
+// mayWrite asks about the folder, or the first one above it that there is.
+func mayWrite(folder string) error {
+	for at := folder; ; at = filepath.Dir(at) {
+		err := unix.Faccessat(unix.AT_FDCWD, at, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.ENOENT) || at == filepath.Dir(at):
+			return fmt.Errorf("%s cannot be written by this user: %s: %w", folder, at, err)
+		}
+	}
 }
 
 // askIPVS asks for the generic netlink family, which makes the kernel load the

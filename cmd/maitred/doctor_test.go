@@ -5,7 +5,9 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +27,7 @@ func healthy() host {
 			"sys/kernel/btf/vmlinux":                    file("BTF"),
 			"sys/fs/bpf/ours":                           file(""),
 			"proc/sys/net/core/bpf_jit_enable":          file("1"),
+			"proc/sys/net/core/netdev_max_backlog":      file("1000"),
 			"proc/sys/net/ipv4/ip_forward":              file("1"),
 			"proc/sys/net/ipv6/conf/all/forwarding":     file("1"),
 			"proc/sys/net/ipv4/conf/default/forwarding": file("0"),
@@ -32,9 +35,11 @@ func healthy() host {
 		caps: func() (uint64, error) {
 			return 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_RAW, nil
 		},
-		release: func() (string, error) { return "6.12.30-amd64", nil },
-		isBPF:   func(path string) bool { return path == "/sys/fs/bpf" },
-		ipvs:    func() error { return nil },
+		release:   func() (string, error) { return "6.12.30-amd64", nil },
+		isBPF:     func(path string) bool { return path == "/sys/fs/bpf" },
+		ownMounts: func() bool { return false },
+		mayWrite:  func(string) error { return nil },
+		ipvs:      func() error { return nil },
 		link: func(string) (linkFacts, error) {
 			return linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes, Ethernet: true}, nil
 		},
@@ -97,6 +102,18 @@ func TestDoctorFindsFaultsOfTheMachine(t *testing.T) {
 			h.root.(fstest.MapFS)["proc/sys/net/core/bpf_jit_enable"].Data = []byte("0\n")
 		}, "BPF JIT", levelWarn, "bpf_jit_enable=1"},
 		{"no JIT", func(h *host, _ *config.Config) { delete(h.root.(fstest.MapFS), "proc/sys/net/core/bpf_jit_enable") }, "BPF JIT", levelWarn, "CONFIG_BPF_JIT"},
+		{"JIT out of sight", func(h *host, _ *config.Config) {
+			delete(h.root.(fstest.MapFS), "proc/sys/net/core/bpf_jit_enable")
+			delete(h.root.(fstest.MapFS), "proc/sys/net/core/netdev_max_backlog")
+		}, "BPF JIT", levelWarn, "look from the machine's own"},
+		{"bpffs not mounted, in mounts of its own", func(h *host, _ *config.Config) {
+			h.isBPF = func(string) bool { return false }
+			h.ownMounts = func() bool { return true }
+		}, "bpffs", levelWarn, "nsenter --net="},
+		{"bpffs shared with mounts of its own", func(h *host, _ *config.Config) { h.ownMounts = func() bool { return true } }, "bpffs", levelOK, ""},
+		{"pins of somebody else", func(h *host, _ *config.Config) {
+			h.mayWrite = func(folder string) error { return fmt.Errorf("%s: permission denied", folder) }
+		}, "pins", levelFail, "chown USER /sys/fs/bpf/maitred && chmod 711 /sys/fs/bpf"},
 		{"bpffs not mounted", func(h *host, _ *config.Config) { h.isBPF = func(string) bool { return false } }, "bpffs", levelWarn, "mount -t bpf"},
 		{"no IPVS", func(h *host, _ *config.Config) { h.ipvs = func() error { return errNone } }, "IPVS", levelWarn, "CONFIG_IP_VS"},
 		{"no IPVS, but asked for", func(h *host, c *config.Config) {
@@ -161,6 +178,43 @@ func TestDoctorAsksForForwardingOnlyWhereItIsNeeded(t *testing.T) {
 	cfg.Services[0].Method = config.DR
 	if found := checkForward(healthy(), cfg); len(found) != 0 {
 		t.Errorf("method dr: %+v", found)
+	}
+}
+
+func TestDoctorTellsWhatLackOfIPVSMeans(t *testing.T) {
+	h := healthy()
+	h.ipvs = func() error { return errNone }
+	for forwarding, want := range map[config.Forwarding]string{
+		config.ForwardingAuto: "services are checked", config.ForwardingIPVS: "the daemon does not start",
+	} {
+		if f := checkIPVS(h, forwarding); !strings.Contains(f.Found, want) {
+			t.Errorf("%s: %q, want %q", forwarding, f.Found, want)
+		}
+	}
+}
+
+func TestDoctorAsksForPinsOnlyOnABPFFileSystem(t *testing.T) {
+	h := healthy()
+	h.isBPF = func(string) bool { return false }
+	if found := checkPins(h, "/sys/fs/bpf/maitred"); len(found) != 0 {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestMayWrite(t *testing.T) {
+	folder := t.TempDir()
+	if err := mayWrite(folder + "/a/b"); err != nil {
+		t.Errorf("a folder that can be made: %v", err)
+	}
+	if err := mayWrite("/proc/a/b"); os.Geteuid() != 0 && err == nil {
+		t.Error("nobody but root may write to /proc")
+	}
+	file := folder + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := mayWrite(file + "/a"); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("below a file: %v", err)
 	}
 }
 
@@ -252,6 +306,22 @@ func TestDoctorCommand(t *testing.T) {
 	last := findings[len(findings)-1]
 	if last.Check != "no-such-interface" || last.Level != levelFail {
 		t.Errorf("last finding %+v", last)
+	}
+}
+
+func TestDoctorWithoutAConfiguration(t *testing.T) {
+	for _, tc := range []struct{ file, want string }{
+		{"testdata/bad.yaml", "testdata/bad.yaml has mistakes (maitred validate tells them): only the machine"},
+		{"testdata/none.yaml", "testdata/none.yaml is not there: only the machine"},
+	} {
+		got := run(t, env{vars: map[string]string{"MAITRED_CONFIG": tc.file}}, "doctor", "lo")
+		if !strings.Contains(got.stderr, tc.want) || !strings.Contains(got.stdout, "kernel") || strings.Contains(got.stderr, "socket") {
+			t.Errorf("%s: stderr %q, want %q", tc.file, got.stderr, tc.want)
+		}
+		byFlag := run(t, env{}, "doctor", "--config", tc.file)
+		if byFlag.code != exitFailed || byFlag.stdout != "" || !strings.HasPrefix(byFlag.stderr, tc.file) {
+			t.Errorf("%s by flag: %+v", tc.file, byFlag)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func Execute(ctx context.Context, env Env) int {
 		}
 		return failed.code
 	}
-	complain(env, "maitred: %v: see maitred --help\n", err)
+	complain(env, "maitred: %s: see maitred --help\n", usageText(err))
 	return exitUsage
 }
 

@@ -6,14 +6,19 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
@@ -116,8 +121,15 @@ func TestUsage(t *testing.T) {
 		{"no such help", []string{"help", "foo"}, exitUsage, `unknown command "foo"`},
 		{"no such help of page", []string{"help", "page", "foo"}, exitUsage, `unknown command "foo" for "maitred page"`},
 		{"no such flag", []string{"status", "--fast"}, exitUsage, "unknown flag: --fast"},
-		{"too many arguments", []string{"version", "x"}, exitUsage, `unknown command "x"`},
-		{"page without a name", []string{"page", "show"}, exitUsage, "accepts 1 arg(s)"},
+		{"too many arguments", []string{"version", "x"}, exitUsage, `maitred version takes no argument, such as "x"`},
+		{"page without a name", []string{"page", "show"}, exitUsage, "name one page: see"},
+		{"page without a name, with a configuration", []string{"page", "show", "--config", "testdata/good.yaml"}, exitUsage, "name one page: closed, default: see"},
+		{"misspelt command", []string{"statsu"}, exitUsage, `unknown command "statsu" for "maitred" (did you mean status?): see maitred --help`},
+		{"misspelt command of page", []string{"page", "shwo"}, exitUsage, `unknown command "shwo" for "maitred page" (did you mean show?)`},
+		{"status of something", []string{"status", "foo"}, exitUsage, `maitred status takes no argument, such as "foo"`},
+		{"no duration", []string{"status", "--wait", "abc"}, exitUsage, `--wait takes a duration, such as 500ms, 5s or 2m, not "abc": see`},
+		{"no number", []string{"events", "-n", "many"}, exitUsage, `--lines takes a whole number, not "many": see`},
+		{"a number below 0", []string{"events", "--since", "-1"}, exitUsage, `--since takes a whole number, 0 or above, not "-1": see`},
 		{"no such format of status", []string{"status", "-o", "xml"}, exitUsage, "the formats are table, wide, json"},
 		{"no such format of events", []string{"events", "-o", "xml"}, exitUsage, "the formats are text, json"},
 		{"no such level", []string{"run", "--log-level", "loud"}, exitUsage, "the levels are"},
@@ -139,8 +151,84 @@ func TestUsage(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if got := run(t, env{}, "version"); got.code != exitDone || !strings.HasPrefix(got.stdout, "maitred ") {
-		t.Errorf("%+v", got)
+	for _, arg := range []string{"version", "--version", "-v"} {
+		got := run(t, env{}, arg)
+		if got.code != exitDone || !strings.HasPrefix(got.stdout, "maitred ") || strings.Count(got.stdout, "\n") != 1 || got.stderr != "" {
+			t.Errorf("%s: %+v", arg, got)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	config := []string{"--config", "testdata/good.yaml"}
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"status", "-o", ""}, "table\nwide\njson\n"},
+		{[]string{"events", "-o", ""}, "text\njson\n"},
+		{[]string{"doctor", "-o", ""}, "table\njson\n"},
+		{[]string{"doctor", "l"}, "lo\n"},
+		{[]string{"run", "--log-level", ""}, "debug\ninfo\nwarn\nerror\n"},
+		{append([]string{"page", "show"}, append(config, "")...), "closed\ndefault\n"},
+		{[]string{"reload", ""}, ":4\n"},
+	} {
+		got := run(t, env{}, append([]string{"__complete"}, tc.args...)...)
+		if got.code != exitDone || !strings.Contains(got.stdout, tc.want) {
+			t.Errorf("%q: %+v, want %q", tc.args, got, tc.want)
+		}
+	}
+	if err := (&app{}).complete(newRoot(Env{})); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("%v, want all of them to be there already", err)
+	}
+}
+
+func TestSocketOfAConfigurationWithMistakes(t *testing.T) {
+	e := fakeServer(t, fakeDaemon{reload: api.Reload{OK: true}}, api.NewEvents())
+	socket := e.vars["MAITRED_SOCKET"]
+	file := filepath.Join(t.TempDir(), "m.yaml")
+	for _, tc := range []struct {
+		name, text string
+		want       outcome
+	}{
+		{"elsewhere", "sevices: []\nadmin: {socket: " + socket + "}\n", outcome{exitDone, "the configuration is in force\n", ""}},
+		{"of syntax", "admin: {socket: " + socket + "\n", outcome{exitFailed, "",
+			"maitred: " + file + ":1: is not YAML: did not find expected ',' or '}': so the default socket is tried: name the socket with --socket\n" +
+				"maitred: no daemon answers on /run/maitred/maitred.sock: start it with maitred run, or name its socket with --socket\n"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(tc.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := run(t, env{vars: map[string]string{"MAITRED_CONFIG": file}}, "reload"); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNoConfigurationAtTheUsualPlace(t *testing.T) {
+	if _, err := os.Stat(defaultConfig); err == nil {
+		t.Skip("this machine has a configuration of its own")
+	}
+	want := outcome{exitFailed, "", "maitred: /etc/maitred/maitred.yaml is not there: name a configuration with --config or MAITRED_CONFIG\n"}
+	for _, args := range [][]string{{"validate"}, {"run"}, {"page", "show", "default"}} {
+		if got := run(t, env{}, args...); got != want {
+			t.Errorf("%v: %+v, want %+v", args, got, want)
+		}
+	}
+}
+
+func TestPermissionDeniedOnTheSocket(t *testing.T) {
+	c := &cobra.Command{RunE: does(func(context.Context, []string) error {
+		return fmt.Errorf("ask: %w", &url.Error{Op: "Get", URL: "http://maitred/v1/status", Err: &net.OpError{
+			Op: "dial", Net: "unix", Addr: &net.UnixAddr{Name: "/run/m.sock", Net: "unix"}, Err: os.NewSyscallError("connect", syscall.EACCES),
+		}})
+	})}
+	c.SetContext(t.Context())
+	err := c.RunE(c, nil)
+	if want := "permission denied on /run/m.sock: only the daemon's user and group may speak to it"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %q", err, want)
 	}
 }
 

@@ -35,7 +35,7 @@ func (a *app) events() *cobra.Command {
 	c.Flags().BoolVarP(&q.Follow, "follow", "f", false, "go on with new events as they happen")
 	c.Flags().IntVarP(&q.N, "lines", "n", 20, "show the last `count` events; -1: all that the daemon keeps")
 	c.Flags().Uint64Var(&q.Since, "since", 0, "show only events after this `number`")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json, an object a line")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`format`: text or json, an object a line")
 	return c
 }
 

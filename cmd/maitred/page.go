@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,7 +20,13 @@ func (a *app) page() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show PAGE",
 		Short: "Show a page of the configuration as the kernel will send it",
-		Args:  cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return nil
+			}
+			return errors.New("name one page" + a.somePages())
+		},
+		ValidArgsFunction: a.completePage,
 		RunE: does(func(_ context.Context, args []string) error {
 			cfg, err := a.loadConfig(a.configFile())
 			if err != nil {
@@ -27,7 +34,11 @@ func (a *app) page() *cobra.Command {
 			}
 			p, ok := cfg.Page(args[0])
 			if !ok {
-				return fmt.Errorf("%s has no page %q: it has %s", a.configFile(), args[0], pageNames(cfg))
+				return fmt.Errorf("%s has no page %q%s: it has %s", a.configFile(), args[0],
+					config.DidYouMean(args[0], pageNames(cfg)), strings.Join(pageNames(cfg), ", "))
+			}
+			if n := len(p.Image.Response); n > config.LongPage {
+				complain(a.Env, "note: %d bytes are many: above %d a page takes long where packets are lost, and some clients give up\n", n, config.LongPage)
 			}
 			if raw {
 				_, err = a.Stdout.Write(p.Image.Response)
@@ -42,15 +53,22 @@ func (a *app) page() *cobra.Command {
 	return c
 }
 
-func pageNames(cfg *config.Config) string {
+// pageNames are one at least: there is always a default page.
+func pageNames(cfg *config.Config) []string {
 	var names []string
 	for _, p := range cfg.Pages {
 		names = append(names, p.Name)
 	}
-	if len(names) == 0 {
-		return "none"
+	return names
+}
+
+// somePages lists the pages that could be meant, if the configuration tells.
+func (a *app) somePages() string {
+	cfg, err := config.Load(a.configFile())
+	if err != nil {
+		return ""
 	}
-	return strings.Join(names, ", ")
+	return ": " + strings.Join(pageNames(cfg), ", ")
 }
 
 // describe shows the header and says how the kernel will cut and sum the page.

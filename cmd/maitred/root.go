@@ -7,6 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +27,7 @@ const (
 type app struct {
 	Env
 	configFlag, socketFlag string
+	told                   bool // that the configuration does not tell the socket
 }
 
 func newRoot(env Env) *cobra.Command {
@@ -34,9 +39,12 @@ func newRoot(env Env) *cobra.Command {
 that live, and answers with a sorry page from the kernel when a service has none.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not come.`,
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
@@ -48,41 +56,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not c
 	)
 	root.InitDefaultCompletionCmd()
 	strictGroups(root)
+	strictArguments(root)
+	_ = a.complete(root) // fails for flags that there are not: a test sees to them
 	return root
-}
-
-// strictGroups makes the commands that only hold others, and help, refuse names
-// that they do not know: cobra would print its help and succeed.
-func strictGroups(root *cobra.Command) {
-	root.SetHelpCommand(&cobra.Command{
-		Use:   "help [COMMAND...]",
-		Short: "Help about any command",
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, rest, err := root.Find(args)
-			if err != nil {
-				return err
-			}
-			if len(rest) > 0 {
-				return unknownCommand(c, rest[0])
-			}
-			return c.Help()
-		},
-	})
-	for _, c := range root.Commands() {
-		if c.HasSubCommands() && !c.Runnable() {
-			c.Args = cobra.ArbitraryArgs
-			c.RunE = func(c *cobra.Command, args []string) error {
-				if len(args) > 0 {
-					return unknownCommand(c, args[0])
-				}
-				return c.Help()
-			}
-		}
-	}
-}
-
-func unknownCommand(c *cobra.Command, name string) error {
-	return fmt.Errorf("unknown command %q for %q", name, c.CommandPath())
 }
 
 // does makes the RunE of a command: its errors are failures, not usage.
@@ -90,9 +66,12 @@ func does(run func(ctx context.Context, args []string) error) func(*cobra.Comman
 	return func(c *cobra.Command, args []string) error {
 		err := run(c.Context(), args)
 		var failed *failure
+		var refused *net.OpError
 		switch {
 		case err == nil, errors.As(err, &failed):
 			return err
+		case errors.Is(err, fs.ErrPermission) && errors.As(err, &refused) && refused.Op == "dial":
+			err = fmt.Errorf("permission denied on %v: only the daemon's user and group may speak to it", refused.Addr)
 		case c.Context().Err() != nil && errors.Is(err, context.Canceled):
 			err = errors.New("interrupted")
 		}
@@ -112,13 +91,28 @@ func (a *app) withSocket(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// client speaks to the daemon. A configuration that cannot be read is not
-// asked for its socket: the daemon runs on the one before.
+// missing returns an error where no configuration is named and there is none at
+// the usual place.
+func (a *app) missing() error {
+	if cmp.Or(a.configFlag, a.Getenv("MAITRED_CONFIG")) != "" {
+		return nil
+	}
+	if _, err := os.Stat(defaultConfig); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not there: name a configuration with --config or MAITRED_CONFIG", defaultConfig)
+	}
+	return nil
+}
+
+// client speaks to the daemon. A configuration may have mistakes elsewhere: the
+// daemon runs on the one before.
 func (a *app) client() *api.Client {
 	socket := cmp.Or(a.socketFlag, a.Getenv("MAITRED_SOCKET"))
 	if socket == "" {
-		if cfg, err := config.Load(a.configFile()); err == nil {
-			socket = cfg.Admin.Socket
+		var err error
+		if socket, err = config.Socket(a.configFile()); err != nil && !a.told && a.missing() == nil {
+			first, _, _ := strings.Cut(err.Error(), "\n")
+			complain(a.Env, "maitred: %s: so the default socket is tried: name the socket with --socket\n", first)
+			a.told = true
 		}
 	}
 	return api.NewClient(cmp.Or(socket, defaultSocket))

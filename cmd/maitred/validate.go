@@ -27,6 +27,9 @@ func (a *app) validate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, note := range cfg.Notes() {
+				complain(a.Env, "note: %v\n", note)
+			}
 			_, err = fmt.Fprintf(a.Stdout, "%s is good: %s\n", file, summary(cfg))
 			return err
 		}),
@@ -35,6 +38,11 @@ func (a *app) validate() *cobra.Command {
 
 // loadConfig reads a configuration and tells all its mistakes, a line each.
 func (a *app) loadConfig(file string) (*config.Config, error) {
+	if file == defaultConfig {
+		if err := a.missing(); err != nil {
+			return nil, err
+		}
+	}
 	cfg, err := config.Load(file)
 	var mistakes config.Errors
 	if errors.As(err, &mistakes) {
@@ -51,7 +59,7 @@ func summary(cfg *config.Config) string {
 	}
 	return strings.Join([]string{
 		count(len(cfg.Services), "service"), count(len(cfg.Pools), "pool"), count(servers, "server"),
-		count(len(cfg.Checks), "check"), "pages " + pageNames(cfg),
+		count(len(cfg.Checks), "check"), "pages " + strings.Join(pageNames(cfg), ", "),
 	}, ", ")
 }
 

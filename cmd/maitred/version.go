@@ -17,10 +17,14 @@ func (a *app) version() *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
 		RunE: does(func(context.Context, []string) error {
-			_, err := fmt.Fprintf(a.Stdout, "maitred %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(a.Stdout, versionText())
 			return err
 		}),
 	}
+}
+
+func versionText() string {
+	return fmt.Sprintf("maitred %s (%s, %s/%s)", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // version is set by the linker: see the Makefile.
