@@ -123,11 +123,17 @@ func serviceChanges(old, next State, now time.Time) []Change {
 	return byName(changes)
 }
 
+// configChange says what a configuration changes, and how large it was and is if
+// it grew or shrank.
 func configChange(old, next *config.Config, now time.Time) Change {
-	return Change{
-		At: now, Kind: KindConfig, Name: next.Director.Name,
-		From: size(old), To: size(next), Reason: "configuration loaded",
+	c := Change{At: now, Kind: KindConfig, Name: next.Director.Name, Reason: "configuration loaded"}
+	if was, is := size(old), size(next); was != is {
+		c.From, c.To = was, is
 	}
+	if old.Director.Name != "" { // else all is new
+		c.Reason += ": " + difference(old, next)
+	}
+	return c
 }
 
 func size(c *config.Config) string {

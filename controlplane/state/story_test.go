@@ -174,7 +174,11 @@ func (p *player) apply(e state.Event) ([]string, error) {
 	p.state = next
 	var lines []string
 	for _, c := range changes {
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s: %s -> %s: %s", c.Kind, c.Name, c.From, c.To, c.Reason)))
+		line := fmt.Sprintf("%s %s: ", c.Kind, c.Name)
+		if c.To != "" {
+			line += c.From + " -> " + c.To + ": "
+		}
+		lines = append(lines, strings.TrimSpace(line+c.Reason))
 	}
 	return lines, nil
 }

@@ -143,7 +143,7 @@ type Change struct {
 	At       time.Time
 	Kind     Kind
 	Name     string // service, or pool/server
-	From, To string
+	From, To string // both empty: the reason says it all
 	Reason   string
 }
 
