@@ -15,7 +15,12 @@ import (
 // of its pool or its page.
 func difference(old, next *config.Config) string {
 	var parts []string
-	if !reflect.DeepEqual(old.Director, next.Director) {
+	before, after := old.Director, next.Director
+	if was, is := strings.Join(before.Interfaces, " "), strings.Join(after.Interfaces, " "); was != is {
+		parts = append(parts, "interfaces "+was+" -> "+is)
+	}
+	before.Interfaces, after.Interfaces = nil, nil
+	if !reflect.DeepEqual(before, after) {
 		parts = append(parts, "director changed")
 	}
 	parts = append(parts, compared("check", old.Checks, next.Checks, func(c config.Check) (string, any) { return c.Name, c.Fingerprint })...)

@@ -39,7 +39,8 @@ func TestConfigurationChange(t *testing.T) {
 		{"the text of a page", func(c *config.Config) { c.Pages[0].Image.Digest = 2 }, "", "", "page closed changed"},
 		{"the time of a check", func(c *config.Config) { c.Checks[0].Fingerprint = "2" }, "", "", "check web changed"},
 		{"the weight of a server", func(c *config.Config) { c.Pools[0].Servers[0].Weight = 7 }, "", "", "pool app changed"},
-		{"an interface", func(c *config.Config) { c.Director.Interfaces = []string{"eth9"} }, "", "", "director changed"},
+		{"an interface", func(c *config.Config) { c.Director.Interfaces = []string{"eth9"} }, "", "", "interfaces eth0 -> eth9"},
+		{"where the engine sits", func(c *config.Config) { c.Director.Attach = config.AttachTC }, "", "", "director changed"},
 		{"a name", func(c *config.Config) { c.Services[0].Name = "store" }, "", "", "service store added, service shop removed"},
 		{"many added", func(c *config.Config) {
 			for _, name := range []string{"b", "c", "d", "e", "f", "g", "h"} {
