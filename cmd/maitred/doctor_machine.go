@@ -42,11 +42,14 @@ func initialNetwork(h host) bool {
 // checkBPFFS looks at the nearest folder above the pins that exists.
 func checkBPFFS(h host, pins string) finding {
 	at := nearest(h, pins)
-	if !h.isBPF(at) && !h.ownMounts() {
+	// Whose the mounts are cannot always be known: another network namespace
+	// makes it likely that they are not the machine's.
+	own := h.ownMounts() || !initialNetwork(h)
+	if !h.isBPF(at) && !own {
 		return finding{levelWarn, "bpffs", at + " is not on a BPF file system", "mount -t bpf bpffs /sys/fs/bpf (root does it itself at the start)"}
 	}
 	if !h.isBPF(at) {
-		return finding{levelWarn, "bpffs", at + " is not on a BPF file system, and mounts of this process are its own: pins would end with the daemon",
+		return finding{levelWarn, "bpffs", at + " is not on a BPF file system: if this process has mounts of its own, as in a container or under ip netns exec, pins end with the daemon",
 			"mount it on the machine (mount -t bpf bpf /sys/fs/bpf) and share it with the container; in place of ip netns exec NAME take nsenter --net=/run/netns/NAME"}
 	}
 	return finding{Level: levelOK, Check: "bpffs", Found: at}
@@ -71,7 +74,7 @@ func checkPins(h host, pins string) []finding {
 	}
 	if err := h.mayWrite(pins); err != nil {
 		return []finding{{levelFail, "pins", err.Error(), fmt.Sprintf(
-			"as root: mkdir -p %s && chown USER %s && chmod 711 /sys/fs/bpf, with the daemon's user; or run it as root", pins, pins)}}
+			"as root: mkdir -p %s && chown USER %s && chmod go+x /sys/fs/bpf, with the daemon's user; or run it as root", pins, pins)}}
 	}
 	return []finding{{Level: levelOK, Check: "pins", Found: pins + " can be written by this user"}}
 }

@@ -110,10 +110,14 @@ func TestDoctorFindsFaultsOfTheMachine(t *testing.T) {
 			h.isBPF = func(string) bool { return false }
 			h.ownMounts = func() bool { return true }
 		}, "bpffs", levelWarn, "nsenter --net="},
+		{"bpffs not mounted, in a network namespace", func(h *host, _ *config.Config) {
+			h.isBPF = func(string) bool { return false }
+			delete(h.root.(fstest.MapFS), "proc/sys/net/core/netdev_max_backlog")
+		}, "bpffs", levelWarn, "nsenter --net="},
 		{"bpffs shared with mounts of its own", func(h *host, _ *config.Config) { h.ownMounts = func() bool { return true } }, "bpffs", levelOK, ""},
 		{"pins of somebody else", func(h *host, _ *config.Config) {
 			h.mayWrite = func(folder string) error { return fmt.Errorf("%s: permission denied", folder) }
-		}, "pins", levelFail, "chown USER /sys/fs/bpf/maitred && chmod 711 /sys/fs/bpf"},
+		}, "pins", levelFail, "chown USER /sys/fs/bpf/maitred && chmod go+x /sys/fs/bpf"},
 		{"bpffs not mounted", func(h *host, _ *config.Config) { h.isBPF = func(string) bool { return false } }, "bpffs", levelWarn, "mount -t bpf"},
 		{"no IPVS", func(h *host, _ *config.Config) { h.ipvs = func() error { return errNone } }, "IPVS", levelWarn, "CONFIG_IP_VS"},
 		{"no IPVS, but asked for", func(h *host, c *config.Config) {
