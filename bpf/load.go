@@ -101,10 +101,14 @@ func (e *Engine) Withdraw() error {
 	if err != nil {
 		return fmt.Errorf("read the programs of this build: %w", err)
 	}
-	for _, name := range append(own(spec), "") {
+	for _, name := range own(spec) {
 		if err := os.Remove(filepath.Join(e.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("unpin the sorry engine: %w", err)
 		}
+	}
+	// A folder that was made for this user stays, empty.
+	if err := os.Remove(e.dir); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("unpin the sorry engine: %w", err)
 	}
 	return nil
 }

@@ -102,6 +102,9 @@ func openIPVS(f config.Forwarding, ledger *reconcile.Ledger, log *slog.Logger) (
 		log.Warn("this kernel has no IPVS: services are checked and say sorry, but nothing is forwarded", "error", err)
 		return nil, nil
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("this kernel has no IPVS, and forwarding is ipvs: load the module ip_vs, or set auto or none: %w", err)
+	}
 	return nil, fmt.Errorf("%w: maitred doctor tells what is missing", err)
 }
 

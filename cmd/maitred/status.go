@@ -38,8 +38,8 @@ func (a *app) status() *cobra.Command {
 			return err
 		}),
 	})
-	c.Flags().StringVarP(&output, "output", "o", "table", "table, wide (with checks, addresses and counters) or json")
-	c.Flags().DurationVar(&wait, "wait", 0, "wait this `long` at most until every service is decided and the kernel agrees; exit code 3 if not")
+	c.Flags().StringVarP(&output, "output", "o", "table", "`format`: table, wide (with checks, addresses and counters) or json")
+	c.Flags().DurationVar(&wait, "wait", 0, "wait for this `duration` at most until every service is decided and the kernel agrees; exit code 3 if not")
 	return c
 }
 

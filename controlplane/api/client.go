@@ -123,6 +123,12 @@ func (c *Client) do(ctx context.Context, method, path string) (*http.Response, e
 		return nil, fmt.Errorf("ask %s: %w", c.socket, err)
 	}
 	resp, err := c.http.Do(req)
+	// Method and address that package http puts around the cause are our own
+	// affair: an operator knows the socket.
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w on %s", ErrNotRunning, c.socket)
