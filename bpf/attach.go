@@ -86,7 +86,11 @@ func (e *Engine) attach(name string, mode AttachMode) (Attachment, error) {
 	if mode == AttachTC {
 		return a, e.unpinLink(name, kindXDP)
 	}
-	switch err := e.attachXDP(name, attrs.Index); {
+	vlan, err := hasVLAN(attrs.Index)
+	if err != nil {
+		return a, err
+	}
+	switch err := e.attachXDP(name, attrs.Index, vlan); {
 	case err == nil:
 		a.XDP = true
 	case mode == AttachXDP:
@@ -126,7 +130,7 @@ func (e *Engine) Attached() ([]Attachment, error) {
 			a.Index = iface.Attrs().Index
 			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
 			a.TC = e.running(name, kindTCX, e.MaitredTc, a.Index) || e.clsactRunning(iface)
-			if vlan, err := hasVLAN(a.Index); a.XDP && (err != nil || vlan) {
+			if vlan, err := hasVLAN(a.Index); a.XDP && err == nil && vlan {
 				a.TC = false // for Attach to see to it
 			}
 		}
@@ -143,7 +147,11 @@ var errVeth = errors.New("it is a veth, which sends XDP's answers only if its pe
 var errVLAN = errors.New("it carries VLAN devices, whose tags drivers take off before XDP: tc alone answers there")
 
 func hasVLAN(index int) (bool, error) {
+	const patience = 10 // interfaces come and go while they are listed
 	links, err := netlink.LinkList()
+	for i := 0; i < patience && errors.Is(err, netlink.ErrDumpInterrupted); i++ {
+		links, err = netlink.LinkList()
+	}
 	if err != nil {
 		return false, fmt.Errorf("list the interfaces: %w", err)
 	}
@@ -159,13 +167,9 @@ func (e *Engine) reason(name string) error {
 	return e.noXDP[name]
 }
 
-func (e *Engine) attachXDP(name string, index int) error {
-	vlan, err := hasVLAN(index)
-	if err == nil && vlan {
-		err = errVLAN
-	}
-	if err != nil {
-		return errors.Join(err, e.unpinLink(name, kindXDP))
+func (e *Engine) attachXDP(name string, index int, vlan bool) error {
+	if vlan {
+		return errors.Join(errVLAN, e.unpinLink(name, kindXDP))
 	}
 	return e.attachLink(name, kindXDP, e.MaitredXdp, index, func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Program: e.MaitredXdp, Interface: index, Flags: link.XDPDriverMode})

@@ -15,8 +15,8 @@ import (
 // the program, and lives until somebody takes it away.
 const (
 	filterName     = "maitred_tc"
-	filterPriority = 1 // before what others have
-	filterHandle   = 1
+	filterPriority = 1      // before what others have
+	filterHandle   = 0x6d74 // nobody else's: of one priority the newest comes first
 )
 
 func (e *Engine) attachClsact(iface netlink.Link) error {
@@ -71,7 +71,7 @@ func clsactProgram(iface netlink.Link) int {
 		return 0
 	}
 	for _, f := range filters {
-		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == filterName && b.Priority == filterPriority {
+		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == filterName && b.Priority == filterPriority && b.Handle == filterHandle {
 			return b.Id
 		}
 	}

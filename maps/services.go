@@ -105,6 +105,7 @@ func (m *Maps) rows() (map[bpf.SorryServiceKey]bpf.SorryService, error) {
 
 // newID finds a row of counters for a new service, and clears it.
 func (m *Maps) newID(k Key) (uint32, error) {
+	delete(m.ids, k)                  // somebody else may have deleted the row
 	taken := map[uint32]bool{0: true} // 0 counts what is nobody's
 	for _, id := range m.ids {
 		taken[id] = true

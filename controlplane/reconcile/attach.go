@@ -68,6 +68,9 @@ func (has attached) Plan(w Want) []Effect {
 		}
 	}
 	for name := range has.at {
+		if len(w.Leave) > 0 {
+			break // what is not decided yet may still be answered for there
+		}
 		if _, wanted := w.Attachments[name]; !wanted {
 			effects = append(effects, has.detach(name, w.attaches()))
 		}

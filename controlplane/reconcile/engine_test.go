@@ -240,8 +240,9 @@ func TestUpdateNeverBlocks(t *testing.T) {
 	}
 }
 
-// TestRunStopsMidway ends with its context, even in the midst of a pass.
-func TestRunStopsMidway(t *testing.T) {
+// TestRunEndsWithAWholePass stops the engine in the midst of a pass: it makes
+// another, since half of one is nothing to leave behind.
+func TestRunEndsWithAWholePass(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
@@ -254,8 +255,10 @@ func TestRunStopsMidway(t *testing.T) {
 	if err := r.engine.Run(ctx); err != nil {
 		t.Errorf("run: %v", err)
 	}
-	if calls != 3 {
-		t.Errorf("%d calls, want 3", calls)
+	for _, s := range r.engine.Status() {
+		if !s.InSync {
+			t.Errorf("%s is not in sync", s.Name)
+		}
 	}
 }
 
@@ -321,4 +324,35 @@ func TestLastPassThatFailsIsNoFailureOfTheDaemon(t *testing.T) {
 			t.Errorf("the log says nothing of it:\n%s", r.log.String())
 		}
 	})
+}
+
+// TestPassCutShortIsNone has a pass end with its context before it has done
+// anything, as one of a reload does when the daemon stops.
+func TestPassCutShortIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.engine.Update(derive(func(*config.Config) {}, true, result(a, up)))
+		short, cancel := context.WithCancel(t.Context())
+		r.kernel.Changed = func(string) { cancel() }
+		if err := r.engine.Sync(short); err == nil {
+			t.Error("a pass that was cut short has succeeded")
+		}
+		r.run(t)()
+		if len(r.kernel.RowTable) == 0 {
+			t.Error("the kernel never heard of the last decision")
+		}
+	})
+}
+
+// TestRetiredUDP deletes at once what has no connections that could end.
+func TestRetiredUDP(t *testing.T) {
+	r := newRig(t)
+	r.reach(t, derive(func(*config.Config) {}, true, result(a, up), result(b, up)))
+	r.kernel.Busy = map[netip.AddrPort]bool{netip.MustParseAddrPort(b): true}
+	r.reach(t, derive(func(c *config.Config) { c.Pools[0].Servers = c.Pools[0].Servers[:1] }, true, result(a, up)))
+	for v, n := range map[config.Virtual]int{udp("192.0.2.12:53"): 1, tcp("192.0.2.13:80"): 2} {
+		if got := r.kernel.IPVS[v].Destinations; len(got) != n {
+			t.Errorf("%s has the destinations %v, want %d", v.Addr, got, n)
+		}
+	}
 }

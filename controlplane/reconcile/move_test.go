@@ -117,3 +117,20 @@ func TestOwnHandIsNoDrift(t *testing.T) {
 		t.Errorf("drift %q, though nobody changed anything", r.repairs)
 	}
 }
+
+// TestMoveWhilePending keeps the engine where undecided services still have their
+// addresses.
+func TestMoveWhilePending(t *testing.T) {
+	r := newRig(t)
+	r.kernel.AddLink("eth1", 3)
+	r.reach(t, on("eth0"))
+	move := func(c *config.Config) { c.Director.Interfaces = []string{"eth1"} }
+	r.reach(t, derive(move, true))
+	if engines, _ := r.places(); !slices.Equal(engines, []string{"eth0", "eth1"}) {
+		t.Errorf("the engine is on %q while nothing is decided", engines)
+	}
+	r.reach(t, on("eth1"))
+	if engines, _ := r.places(); !slices.Equal(engines, []string{"eth1"}) {
+		t.Errorf("the engine is on %q in the end", engines)
+	}
+}

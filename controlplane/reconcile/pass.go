@@ -121,7 +121,10 @@ func (e *Engine) conclude(ctx context.Context, want *Want) error {
 		published[i] = t.status
 	}
 	e.mu.Lock()
-	e.status, e.tried = published, want
+	e.status = published
+	if ctx.Err() == nil { // a pass that was cut short is none
+		e.tried = want
+	}
 	e.mu.Unlock()
 	return errors.Join(errs...)
 }

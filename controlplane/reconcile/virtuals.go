@@ -141,9 +141,13 @@ func (has virtualRows) planDestinations(v config.Virtual, was, f Forward) []Effe
 }
 
 // retire takes a living destination out of service. Its connections are left to
-// end: deleting it resets them.
+// end: deleting it resets them. Those of UDP have no end, and go elsewhere
+// unharmed.
 func (has virtualRows) retire(v config.Virtual, server netip.AddrPort, old Destination) []Effect {
 	remove := has.deleteDestination(v, server, nil)
+	if v.Proto == config.UDP {
+		return []Effect{remove}
+	}
 	now := remove.Do
 	remove.Rank = RankRetired
 	remove.Tidy = true

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -110,8 +111,10 @@ func sameServers(old, next State, pool string) bool {
 func decideBy(cfg *config.Config, c config.Service, now time.Time) time.Time {
 	var budget time.Duration
 	pool, _ := cfg.Pool(c.Pool)
-	for _, check := range poolChecks(cfg, pool) {
-		budget = max(budget, check.Timing.Budget())
+	for key, b := range checkers.Budgets(Probes(cfg)) {
+		if slices.Contains(pool.Checks, key.Check) {
+			budget = max(budget, b)
+		}
 	}
 	return now.Add(budget + grace)
 }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/maitred-lb/maitred/test/kernel"
+	"github.com/maitred-lb/maitred/test/netlab"
+)
+
+// TestClsactLeavesOthersAlone attaches as before Linux 6.6, where somebody has a
+// filter of the first priority already.
+func TestClsactLeavesOthersAlone(t *testing.T) {
+	kernel.RequireBPF(t)
+	dir := fmt.Sprintf("/sys/fs/bpf/maitred-clsact-%d", os.Getpid())
+	e, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Withdraw(); _ = e.Close() })
+	other, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ns, peer := netlab.Make(t, "clsact"), netlab.Make(t, "peer")
+	if err := netlab.Veth(netlab.End{In: ns, Name: "eth0"}, netlab.End{In: peer, Name: "eth0"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	err = ns.Do(func() error {
+		dev, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		if err := addForeignFilter(dev, other); err != nil {
+			return err
+		}
+		for range 2 { // the second finds it done
+			if err := e.attachClsact(dev); err != nil {
+				return err
+			}
+		}
+		if got := filterNames(t, dev); !slices.Equal(got, []string{"maitred_tc", "theirs"}) || !e.clsactRunning(dev) {
+			t.Errorf("filters in their order: %q", got)
+		}
+		if err := e.detachClsact("eth0"); err != nil {
+			return err
+		}
+		if got := filterNames(t, dev); !slices.Equal(got, []string{"theirs"}) {
+			t.Errorf("filters after the detach: %q", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addForeignFilter(dev netlink.Link, p *ebpf.Program) error {
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: dev.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}
+	if err := netlink.QdiscAdd(qdisc); err != nil {
+		return err
+	}
+	return netlink.FilterAdd(&netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: dev.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1,
+		},
+		Fd: p.FD(), Name: "theirs", DirectAction: true,
+	})
+}
+
+func filterNames(t *testing.T, dev netlink.Link) (names []string) {
+	t.Helper()
+	filters, err := netlink.FilterList(dev, netlink.HANDLE_MIN_INGRESS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range filters {
+		if b, ok := f.(*netlink.BpfFilter); ok {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}
