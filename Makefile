@@ -68,7 +68,7 @@ test-unit: ## tests that need no privilege
 
 test-root: ## tests that need root and BPF; their lack is a failure
 	@echo '== tests on this kernel, as root'
-	CI=true go test -count=1 -p 1 $(call packages,$(KERNEL_DIRS))
+	CI=true go test -count=1 -p 1 -timeout 30m $(call packages,$(KERNEL_DIRS))
 
 test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
 	@echo '== tests on Linux 6.1, in a virtual machine'

@@ -22,9 +22,11 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// perRequest is more than any client needs at a loss of 5 % each way: its timer
-// doubles with each loss, and ten losses in one exchange come to 205 s.
-const perRequest = 4 * time.Minute
+// perRequest is more than any client needs at a loss of 5 % each way. Its timer
+// doubles with each loss of an exchange, and begins at 3 s for the one in ten
+// whose SYN or SYN-ACK is lost, since the kernel then takes the second that it
+// waited for the round-trip time: seven losses come to 381 s.
+const perRequest = 12 * time.Minute
 
 // client fetches a URL from the lab's client host: the status and the body.
 type client struct {
