@@ -14,7 +14,7 @@ import (
 
 // outcome is all that a packet is to bring about.
 type outcome struct {
-	verdict SorryVerdict
+	verdict DirectorVerdict
 	id      int         // row of counters
 	reply   *packet.TCP // nil: the frame stays as it is
 }
@@ -53,7 +53,7 @@ func (r *rig) checkOne(t *testing.T, p program, frame []byte, want outcome) {
 		t.Fatal(err)
 	}
 	line := counted(want.id, r.names[want.verdict], 1, uint64(len(frame)))
-	if p.name == "xdp" && want.verdict < SorryVerdictPASS_DEFERRED {
+	if p.name == "xdp" && want.verdict < DirectorVerdictPASS_DEFERRED {
 		line = "" // tc counts it
 	}
 	if got := r.since(before, r.counts(t)); got != line {
@@ -154,7 +154,7 @@ func (e exchange) segment(p packet.TCP) packet.TCP {
 
 // at is a segment of an exchange in which the client asks for the byte at the
 // offset; class and page as the cookie has them.
-func (e exchange) at(key SorryCookieKey, class, page, offset uint32, p packet.TCP) packet.TCP {
+func (e exchange) at(key DirectorCookieKey, class, page, offset uint32, p packet.TCP) packet.TCP {
 	p = e.segment(p)
 	p.Ack = isn(key, e.client, e.vip, class, page) + 1 + offset
 	p.Flags |= packet.ACK

@@ -15,7 +15,7 @@ import (
 
 // isn is the initial sequence number as the kernel is to compute it, by an
 // implementation of SipHash-2-4 that is not ours.
-func isn(key SorryCookieKey, client, vip netip.AddrPort, class, page uint32) uint32 {
+func isn(key DirectorCookieKey, client, vip netip.AddrPort, class, page uint32) uint32 {
 	b := append(client.Addr().AsSlice(), vip.Addr().AsSlice()...)
 	b = binary.BigEndian.AppendUint16(b, client.Port())
 	b = binary.BigEndian.AppendUint16(b, vip.Port())
@@ -31,8 +31,8 @@ func TestCookieIsSipHash(t *testing.T) {
 	each(t, func(t *testing.T, e exchange) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 200 {
-			key := SorryCookieKey{K0: random.Uint64(), K1: random.Uint64()}
-			r.set(t, SorrySetting{Keys: [2]SorryCookieKey{key1, key}, Current: 1})
+			key := DirectorCookieKey{K0: random.Uint64(), K1: random.Uint64()}
+			r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key1, key}, Current: 1})
 			e.client = randomClient(random, e.client)
 			syn := e.segment(packet.TCP{Flags: packet.SYN, MSS: 1460})
 			for _, p := range r.programs() {
@@ -62,23 +62,23 @@ func randomClient(random *rand.Rand, like netip.AddrPort) netip.AddrPort {
 func TestKeyRotation(t *testing.T) {
 	r := newRig(t)
 	page := testPage(20000, 100)
-	settings := map[string]SorrySetting{
-		"current in 0": {Keys: [2]SorryCookieKey{key0, key1}, Current: 0, ResetLimit: 1 << 30},
-		"current in 1": {Keys: [2]SorryCookieKey{key1, key0}, Current: 1, ResetLimit: 1 << 30},
+	settings := map[string]DirectorSetting{
+		"current in 0": {Keys: [2]DirectorCookieKey{key0, key1}, Current: 0, ResetLimit: 1 << 30},
+		"current in 1": {Keys: [2]DirectorCookieKey{key1, key0}, Current: 1, ResetLimit: 1 << 30},
 	}
 	for name, s := range settings {
 		t.Run(name, func(t *testing.T) {
 			r.set(t, s)
 			each(t, func(t *testing.T, e exchange) {
-				for _, key := range []SorryCookieKey{key0, key1} {
+				for _, key := range []DirectorCookieKey{key0, key1} {
 					ack := e.at(key, 1, 0, 1220, packet.TCP{Window: 65535})
-					r.check(t, ack.Bytes(), outcome{SorryVerdictANSWER_SEGMENT, e.id, answerTo(ack, packet.TCP{
+					r.check(t, ack.Bytes(), outcome{DirectorVerdictANSWER_SEGMENT, e.id, answerTo(ack, packet.TCP{
 						Seq: ack.Ack, Ack: ack.Seq - 1, Flags: packet.ACK | packet.PSH,
 						Payload: page.bytes[1220:2440],
 					})})
 				}
 				old := e.at(key2, 1, 0, 1220, packet.TCP{Window: 65535})
-				r.check(t, old.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(old, packet.TCP{
+				r.check(t, old.Bytes(), outcome{DirectorVerdictANSWER_RESET, e.id, answerTo(old, packet.TCP{
 					Seq: old.Ack, Flags: packet.RST,
 				})})
 			})

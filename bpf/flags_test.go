@@ -25,7 +25,7 @@ type flagCase struct {
 	offset  uint32
 	flags   packet.Flags
 	payload int
-	verdict SorryVerdict
+	verdict DirectorVerdict
 	answer  packet.Flags // with no payload
 }
 
@@ -33,37 +33,37 @@ func flagCases() []flagCase {
 	const valid, orphan = false, true
 	fin, syn, rst, psh, ack, urg := packet.FIN, packet.SYN, packet.RST, packet.PSH, packet.ACK, packet.URG
 	return []flagCase{
-		{"handshake", valid, 0, ack, 0, SorryVerdictDROP_ACK, 0},
-		{"handshake with push", valid, 0, ack | psh, 0, SorryVerdictDROP_ACK, 0},
-		{"fin of all bytes", valid, pageLength, ack | fin, 0, SorryVerdictANSWER_LAST, ack | psh | fin},
-		{"ack of all bytes", valid, pageLength, ack, 0, SorryVerdictANSWER_LAST, ack | psh | fin},
-		{"ack of our fin", valid, wholePage, ack, 0, SorryVerdictDROP_DONE, 0},
-		{"fin after our fin", valid, wholePage, ack | fin, 0, SorryVerdictANSWER_ACK, ack},
-		{"keep-alive byte", valid, wholePage, ack, 1, SorryVerdictANSWER_ACK, ack},
-		{"data after the end", valid, wholePage, ack | psh, 1400, SorryVerdictANSWER_ACK, ack},
-		{"data and fin after the end", valid, wholePage, ack | fin, 1400, SorryVerdictANSWER_ACK, ack},
-		{"ack of the header's fin", valid, headLength + 1, ack, 0, SorryVerdictDROP_DONE, 0},
-		{"fin after the header's fin", valid, headLength + 1, ack | fin, 0, SorryVerdictANSWER_ACK, ack},
-		{"reset at the start", valid, 0, ack | rst, 0, SorryVerdictDROP_RESET, 0},
-		{"reset in the page", valid, 1220, ack | rst, 0, SorryVerdictDROP_RESET, 0},
-		{"reset at the end", valid, wholePage, ack | rst, 0, SorryVerdictDROP_RESET, 0},
-		{"reset without ack", valid, wholePage, rst, 0, SorryVerdictDROP_ORPHAN, 0},
-		{"reset without cookie", orphan, 0, ack | rst, 0, SorryVerdictDROP_ORPHAN, 0},
-		{"beyond the end", valid, wholePage + 1, ack, 0, SorryVerdictANSWER_RESET, rst},
-		{"orphan", orphan, 0, ack, 0, SorryVerdictANSWER_RESET, rst},
-		{"orphan with data", orphan, 0, ack | psh, 1400, SorryVerdictANSWER_RESET, rst},
-		{"orphan's fin", orphan, 0, ack | fin, 0, SorryVerdictANSWER_RESET, rst},
-		{"syn and ack", orphan, 0, syn | ack, 0, SorryVerdictANSWER_RESET, rst},
-		{"syn and ack, cookie", valid, 0, syn | ack, 0, SorryVerdictANSWER_RESET, rst},
-		{"syn and reset", orphan, 0, syn | rst, 0, SorryVerdictDROP_ORPHAN, 0},
-		{"syn, ack and reset", orphan, 0, syn | ack | rst, 0, SorryVerdictDROP_ORPHAN, 0},
-		{"syn and fin", orphan, 0, syn | fin, 0, SorryVerdictDROP_FLAGS, 0},
-		{"syn, fin and ack", valid, 0, syn | fin | ack, 0, SorryVerdictDROP_FLAGS, 0},
-		{"null", orphan, 0, 0, 0, SorryVerdictDROP_FLAGS, 0},
-		{"null with data", valid, 0, 0, 100, SorryVerdictDROP_FLAGS, 0},
-		{"fin alone", valid, 0, fin, 0, SorryVerdictDROP_FLAGS, 0},
-		{"xmas", orphan, 0, fin | psh | urg, 0, SorryVerdictDROP_FLAGS, 0},
-		{"all", valid, 0, 0xff, 0, SorryVerdictDROP_FLAGS, 0},
+		{"handshake", valid, 0, ack, 0, DirectorVerdictDROP_ACK, 0},
+		{"handshake with push", valid, 0, ack | psh, 0, DirectorVerdictDROP_ACK, 0},
+		{"fin of all bytes", valid, pageLength, ack | fin, 0, DirectorVerdictANSWER_LAST, ack | psh | fin},
+		{"ack of all bytes", valid, pageLength, ack, 0, DirectorVerdictANSWER_LAST, ack | psh | fin},
+		{"ack of our fin", valid, wholePage, ack, 0, DirectorVerdictDROP_DONE, 0},
+		{"fin after our fin", valid, wholePage, ack | fin, 0, DirectorVerdictANSWER_ACK, ack},
+		{"keep-alive byte", valid, wholePage, ack, 1, DirectorVerdictANSWER_ACK, ack},
+		{"data after the end", valid, wholePage, ack | psh, 1400, DirectorVerdictANSWER_ACK, ack},
+		{"data and fin after the end", valid, wholePage, ack | fin, 1400, DirectorVerdictANSWER_ACK, ack},
+		{"ack of the header's fin", valid, headLength + 1, ack, 0, DirectorVerdictDROP_DONE, 0},
+		{"fin after the header's fin", valid, headLength + 1, ack | fin, 0, DirectorVerdictANSWER_ACK, ack},
+		{"reset at the start", valid, 0, ack | rst, 0, DirectorVerdictDROP_RESET, 0},
+		{"reset in the page", valid, 1220, ack | rst, 0, DirectorVerdictDROP_RESET, 0},
+		{"reset at the end", valid, wholePage, ack | rst, 0, DirectorVerdictDROP_RESET, 0},
+		{"reset without ack", valid, wholePage, rst, 0, DirectorVerdictDROP_ORPHAN, 0},
+		{"reset without cookie", orphan, 0, ack | rst, 0, DirectorVerdictDROP_ORPHAN, 0},
+		{"beyond the end", valid, wholePage + 1, ack, 0, DirectorVerdictANSWER_RESET, rst},
+		{"orphan", orphan, 0, ack, 0, DirectorVerdictANSWER_RESET, rst},
+		{"orphan with data", orphan, 0, ack | psh, 1400, DirectorVerdictANSWER_RESET, rst},
+		{"orphan's fin", orphan, 0, ack | fin, 0, DirectorVerdictANSWER_RESET, rst},
+		{"syn and ack", orphan, 0, syn | ack, 0, DirectorVerdictANSWER_RESET, rst},
+		{"syn and ack, cookie", valid, 0, syn | ack, 0, DirectorVerdictANSWER_RESET, rst},
+		{"syn and reset", orphan, 0, syn | rst, 0, DirectorVerdictDROP_ORPHAN, 0},
+		{"syn, ack and reset", orphan, 0, syn | ack | rst, 0, DirectorVerdictDROP_ORPHAN, 0},
+		{"syn and fin", orphan, 0, syn | fin, 0, DirectorVerdictDROP_FLAGS, 0},
+		{"syn, fin and ack", valid, 0, syn | fin | ack, 0, DirectorVerdictDROP_FLAGS, 0},
+		{"null", orphan, 0, 0, 0, DirectorVerdictDROP_FLAGS, 0},
+		{"null with data", valid, 0, 0, 100, DirectorVerdictDROP_FLAGS, 0},
+		{"fin alone", valid, 0, fin, 0, DirectorVerdictDROP_FLAGS, 0},
+		{"xmas", orphan, 0, fin | psh | urg, 0, DirectorVerdictDROP_FLAGS, 0},
+		{"all", valid, 0, 0xff, 0, DirectorVerdictDROP_FLAGS, 0},
 	}
 }
 
@@ -103,12 +103,12 @@ func TestFlags(t *testing.T) {
 // TestServe: a service that has its servers is not touched.
 func TestServe(t *testing.T) {
 	r := newRig(t)
-	r.serve(t, SorryService{Mode: SorryServiceModeMODE_SERVE, Page: [2]uint32{1, 0}})
+	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SERVE, Page: [2]uint32{1, 0}})
 	each(t, func(t *testing.T, e exchange) {
 		for _, c := range append(flagCases(), flagCase{name: "syn", flags: packet.SYN}) {
 			t.Run(c.name, func(t *testing.T) {
 				p := c.segment(e)
-				r.check(t, p.Bytes(), outcome{verdict: SorryVerdictPASS_SERVED, id: e.id})
+				r.check(t, p.Bytes(), outcome{verdict: DirectorVerdictPASS_SERVED, id: e.id})
 			})
 		}
 	})
@@ -118,7 +118,7 @@ func TestServe(t *testing.T) {
 // everything else.
 func TestLinger(t *testing.T) {
 	r := newRig(t)
-	r.serve(t, SorryService{Mode: SorryServiceModeMODE_LINGER, Page: [2]uint32{1, 0}})
+	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_LINGER, Page: [2]uint32{1, 0}})
 	page := testPage(pageLength, headLength)
 	each(t, func(t *testing.T, e exchange) {
 		for _, c := range append(flagCases(), flagCase{name: "syn", flags: packet.SYN}) {
@@ -127,7 +127,7 @@ func TestLinger(t *testing.T) {
 				want := c.outcome(e, p)
 				ours := !c.orphan && c.offset <= wholePage && c.flags&(packet.SYN|packet.ACK) == packet.ACK
 				if !ours {
-					want = outcome{verdict: SorryVerdictPASS_LINGER, id: e.id}
+					want = outcome{verdict: DirectorVerdictPASS_LINGER, id: e.id}
 				}
 				r.check(t, p.Bytes(), want)
 			})
@@ -142,7 +142,7 @@ func TestLinger(t *testing.T) {
 			p := e.at(key0, 1, 0, 1220, packet.TCP{Window: 65535})
 			p.IP.MF = true
 			p.IP.Extensions = []packet.Extension{packet.Fragment(1, 0, true)}
-			r.check(t, p.Bytes(), outcome{verdict: SorryVerdictPASS_LINGER, id: e.id})
+			r.check(t, p.Bytes(), outcome{verdict: DirectorVerdictPASS_LINGER, id: e.id})
 		})
 	})
 }
@@ -152,10 +152,10 @@ func TestLinger(t *testing.T) {
 // agree to none; where others are passed on, only the ends of our segments count.
 func TestOthersAreNotTakenForOurs(t *testing.T) {
 	r := newRig(t)
-	rows := map[SorryVerdict]SorryService{
-		SorryVerdictPASS_LINGER:  {Mode: SorryServiceModeMODE_LINGER},
-		SorryVerdictPASS_ORPHAN:  {Mode: SorryServiceModeMODE_SORRY, Orphans: SorryOrphanFateORPHAN_PASS},
-		SorryVerdictANSWER_RESET: {Mode: SorryServiceModeMODE_SORRY},
+	rows := map[DirectorVerdict]DirectorService{
+		DirectorVerdictPASS_LINGER:  {Mode: DirectorServiceModeMODE_LINGER},
+		DirectorVerdictPASS_ORPHAN:  {Mode: DirectorServiceModeMODE_SORRY, Orphans: DirectorOrphanFateORPHAN_PASS},
+		DirectorVerdictANSWER_RESET: {Mode: DirectorServiceModeMODE_SORRY},
 	}
 	page := testPage(pageLength, headLength)
 	for verdict, row := range rows {
@@ -167,11 +167,11 @@ func TestOthersAreNotTakenForOurs(t *testing.T) {
 				want := outcome{verdict: verdict, id: e.id}
 				switch {
 				case own && offset == headLength+1:
-					want.verdict = SorryVerdictDROP_DONE
+					want.verdict = DirectorVerdictDROP_DONE
 				case own:
 					want = page.segmentFor(p, int(offset), pageLength, 1220)
 					want.id = e.id
-				case verdict == SorryVerdictANSWER_RESET:
+				case verdict == DirectorVerdictANSWER_RESET:
 					want.reply = answerTo(p, packet.TCP{Seq: p.Ack, Flags: packet.RST})
 				}
 				t.Run(fmt.Sprintf("%s, offset %d, %d bytes of options", r.names[verdict], offset, len(options)), func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestOthersAreNotTakenForOurs(t *testing.T) {
 				ask(offset, nil, true)
 			}
 			for _, offset := range []uint32{1, 63, 1219, 1221, 1440, pageLength - 1} {
-				ask(offset, nil, verdict == SorryVerdictANSWER_RESET)
+				ask(offset, nil, verdict == DirectorVerdictANSWER_RESET)
 			}
 		})
 	}
@@ -192,11 +192,11 @@ func TestOthersAreNotTakenForOurs(t *testing.T) {
 // TestOrphans: what becomes of a connection from before the outage is a choice.
 func TestOrphans(t *testing.T) {
 	r := newRig(t)
-	for fate, verdict := range map[SorryOrphanFate]SorryVerdict{
-		SorryOrphanFateORPHAN_PASS: SorryVerdictPASS_ORPHAN,
-		SorryOrphanFateORPHAN_DROP: SorryVerdictDROP_ORPHAN,
+	for fate, verdict := range map[DirectorOrphanFate]DirectorVerdict{
+		DirectorOrphanFateORPHAN_PASS: DirectorVerdictPASS_ORPHAN,
+		DirectorOrphanFateORPHAN_DROP: DirectorVerdictDROP_ORPHAN,
 	} {
-		r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Orphans: fate, Page: [2]uint32{1, 0}})
+		r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Orphans: fate, Page: [2]uint32{1, 0}})
 		each(t, func(t *testing.T, e exchange) {
 			for _, flags := range []packet.Flags{packet.ACK, packet.ACK | packet.FIN, packet.RST, packet.SYN | packet.ACK} {
 				t.Run(r.names[verdict]+" "+flags.String(), func(t *testing.T) {
@@ -214,15 +214,15 @@ func TestResetLimit(t *testing.T) {
 	r := newRig(t)
 	each(t, func(t *testing.T, e exchange) {
 		orphan := e.at(key2, 0, 0, 0, packet.TCP{}).Bytes()
-		r.set(t, SorrySetting{Keys: [2]SorryCookieKey{key0, key1}})
+		r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key0, key1}})
 		t.Run("none", func(t *testing.T) {
-			r.check(t, orphan, outcome{verdict: SorryVerdictDROP_LIMIT, id: e.id})
+			r.check(t, orphan, outcome{verdict: DirectorVerdictDROP_LIMIT, id: e.id})
 		})
 		const limit, flood = 5, 2000
-		if err := r.Resets.Put(uint32(0), make([]SorryResetBudget, ebpf.MustPossibleCPU())); err != nil {
+		if err := r.Resets.Put(uint32(0), make([]DirectorBudget, ebpf.MustPossibleCPU())); err != nil {
 			t.Fatal(err)
 		}
-		r.set(t, SorrySetting{Keys: [2]SorryCookieKey{key0, key1}, ResetLimit: limit})
+		r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key0, key1}, ResetLimit: limit})
 		start, resets := time.Now(), uint64(0)
 		for range flood {
 			ret, _, err := r.programs()[0].run(orphan)

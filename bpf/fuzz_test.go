@@ -58,7 +58,7 @@ func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
 		return err
 	}
 	switch {
-	case verdict == SorryVerdictDROP_ERROR || verdict == SorryVerdictPASS_DEFERRED:
+	case verdict == DirectorVerdictDROP_ERROR || verdict == DirectorVerdictPASS_DEFERRED:
 		return fmt.Errorf("%s: the frame could not be made an answer", r.names[verdict])
 	case ret != p.expected(verdict):
 		return fmt.Errorf("returned %d with %s", int32(ret), r.names[verdict])
@@ -70,7 +70,7 @@ func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
 
 var errUncounted = errors.New("not counted")
 
-func onlyVerdict(before, now counts, length int) (SorryVerdict, error) {
+func onlyVerdict(before, now counts, length int) (DirectorVerdict, error) {
 	found := -1
 	for i := range now {
 		if now[i] == before[i] {
@@ -87,10 +87,10 @@ func onlyVerdict(before, now counts, length int) (SorryVerdict, error) {
 	if found < 0 {
 		return 0, errUncounted
 	}
-	return SorryVerdict(found % verdictRoom), nil
+	return DirectorVerdict(found % verdictRoom), nil
 }
 
-func (r *rig) lawfulAnswer(frame, out []byte, verdict SorryVerdict) error {
+func (r *rig) lawfulAnswer(frame, out []byte, verdict DirectorVerdict) error {
 	asked, err := packet.Parse(frame)
 	if err != nil {
 		return fmt.Errorf("%s to what cannot be read: %w", r.names[verdict], err)
@@ -116,7 +116,7 @@ func (r *rig) proven(p packet.TCP) bool {
 	if p.Flags&packet.ACK == 0 || p.Flags&packet.SYN != 0 {
 		return false
 	}
-	for _, key := range []SorryCookieKey{key0, key1} {
+	for _, key := range []DirectorCookieKey{key0, key1} {
 		diff := p.Ack - 1 - isn(key, p.Src, p.Dst, 0, 0)
 		if diff < 4<<16 && diff&0xffff <= pageLength+1 {
 			return true
@@ -125,8 +125,8 @@ func (r *rig) proven(p packet.TCP) bool {
 	return false
 }
 
-// FuzzSorry sends any frame through both programs.
-func FuzzSorry(f *testing.F) {
+// FuzzPackets sends any frame through both programs.
+func FuzzPackets(f *testing.F) {
 	r := newRig(f)
 	for _, frame := range seedFrames() {
 		f.Add(frame)

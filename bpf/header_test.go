@@ -83,7 +83,7 @@ func TestHeaders(t *testing.T) {
 				data := e.at(key0, 3, 0, 20001, packet.TCP{Window: 65535, Payload: make([]byte, 1000)})
 				change(&data)
 				t.Run("shrinks", func(t *testing.T) {
-					r.check(t, data.Bytes(), outcome{SorryVerdictANSWER_ACK, e.id, answerTo(data, packet.TCP{
+					r.check(t, data.Bytes(), outcome{DirectorVerdictANSWER_ACK, e.id, answerTo(data, packet.TCP{
 						Seq: data.Ack, Ack: end(data), Flags: packet.ACK,
 					})})
 				})

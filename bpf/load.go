@@ -16,7 +16,7 @@ import (
 // Engine is the sorry engine in the kernel: its programs and its maps, pinned
 // under one folder of a BPF file system, where they outlive this process.
 type Engine struct {
-	SorryObjects
+	DirectorObjects
 	// Fleeting tells that what is pinned ends with this process: see prepare.
 	Fleeting bool
 
@@ -37,7 +37,7 @@ var ErrLocked = errors.New("another process works with what is pinned here")
 // mounted where it is not; it must hold nothing of anybody else, and no other
 // process may have it loaded.
 func Load(dir string) (*Engine, error) {
-	spec, err := LoadSorry()
+	spec, err := LoadDirector()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs of this build: %w", err)
 	}
@@ -58,7 +58,7 @@ func Load(dir string) (*Engine, error) {
 	e := &Engine{Fleeting: fleeting, dir: dir, lock: lock, page: spec.Maps["pages"].InnerMap.Copy(), noXDP: map[string]error{}}
 	e.page.Name = "page"
 	opts := &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}
-	if err := spec.LoadAndAssign(&e.SorryObjects, opts); err != nil {
+	if err := spec.LoadAndAssign(&e.DirectorObjects, opts); err != nil {
 		return nil, errors.Join(explain(dir, err), lock.Close())
 	}
 	if err := e.pinPrograms(); err != nil {
@@ -69,12 +69,12 @@ func Load(dir string) (*Engine, error) {
 
 // Close gives the descriptors and the lock back. All that is pinned stays.
 func (e *Engine) Close() error {
-	return errors.Join(e.SorryObjects.Close(), e.lock.Close())
+	return errors.Join(e.DirectorObjects.Close(), e.lock.Close())
 }
 
 // NewPage makes the inner map that holds one page, not yet in any slot. The
 // caller closes it.
-func (e *Engine) NewPage(content *SorryPage) (*ebpf.Map, error) {
+func (e *Engine) NewPage(content *DirectorPage) (*ebpf.Map, error) {
 	inner, err := ebpf.NewMap(e.page)
 	if err != nil {
 		return nil, fmt.Errorf("make a page map: %w", err)
@@ -97,7 +97,7 @@ func (e *Engine) Withdraw() error {
 			return err
 		}
 	}
-	spec, err := LoadSorry()
+	spec, err := LoadDirector()
 	if err != nil {
 		return fmt.Errorf("read the programs of this build: %w", err)
 	}

@@ -22,7 +22,7 @@ func (r testResponse) segmentFor(p packet.TCP, offset, end_, most int) outcome {
 	if rest <= most && rest < window {
 		reply.Flags |= packet.FIN
 		reply.Payload = tail(r.bytes[offset:end_])
-		return outcome{verdict: SorryVerdictANSWER_LAST, reply: answerTo(p, reply)}
+		return outcome{verdict: DirectorVerdictANSWER_LAST, reply: answerTo(p, reply)}
 	}
 	n := min(rest, most)
 	if n > window {
@@ -34,11 +34,11 @@ func (r testResponse) segmentFor(p packet.TCP, offset, end_, most int) outcome {
 		n-- // there a client would be taken for one that asked for the header
 	}
 	if n == 0 {
-		return outcome{verdict: SorryVerdictDROP_WINDOW}
+		return outcome{verdict: DirectorVerdictDROP_WINDOW}
 	}
 	reply.Ack--
 	reply.Payload = r.bytes[offset : offset+n]
-	return outcome{verdict: SorryVerdictANSWER_SEGMENT, reply: answerTo(p, reply)}
+	return outcome{verdict: DirectorVerdictANSWER_SEGMENT, reply: answerTo(p, reply)}
 }
 
 // tail is as package packet parses it: nil for no bytes.
@@ -71,7 +71,7 @@ func TestWholeExchange(t *testing.T) {
 						want := page.segmentFor(p, offset, len(page.bytes), size)
 						want.id = e.id
 						r.checkFrame(t, fmt.Sprint("offset ", offset), p.Bytes(), want)
-						if want.verdict == SorryVerdictANSWER_LAST {
+						if want.verdict == DirectorVerdictANSWER_LAST {
 							break
 						}
 						offset += len(want.reply.Payload)
@@ -149,7 +149,7 @@ func (r *rig) askFor(t *testing.T, e exchange, page testResponse, class, offset,
 		Window: uint16(window), Payload: tail(make([]byte, payload))})
 	want := page.segmentFor(p, offset, len(page.bytes), segmentSizes[class])
 	if offset == page.head+1 && payload == 0 {
-		want = outcome{verdict: SorryVerdictDROP_DONE}
+		want = outcome{verdict: DirectorVerdictDROP_DONE}
 	}
 	want.id = e.id
 	name := fmt.Sprintf("class %d, offset %d, window %d, payload %d", class, offset, window, payload)
@@ -168,7 +168,7 @@ func TestRequest(t *testing.T) {
 		window  uint16
 		end     int // of what is answered with
 		most    int // bytes at once; 0: a full segment
-		verdict SorryVerdict
+		verdict DirectorVerdict
 	}{
 		{name: "get", payload: "GET / HTTP/1.1\r\n\r\n"},
 		{name: "get of 300 bytes", payload: fmt.Sprintf("GET /%0295d", 0)},
@@ -189,10 +189,10 @@ func TestRequest(t *testing.T) {
 		{name: "HEAD is not the whole method", payload: "HEADS / HTTP/1.1\r\n\r\n", most: header},
 		{name: "first part of HEAD", payload: "HEAD", most: header},
 		{name: "second part of HEAD", payload: " / HTTP/1.1\r\n\r\n", most: header},
-		{name: "fin", flags: packet.FIN, most: header, verdict: SorryVerdictANSWER_CLOSE},
-		{name: "head", payload: "HEAD / HTTP/1.1\r\n\r\n", end: header, verdict: SorryVerdictANSWER_HEAD},
-		{name: "head and fin", payload: "HEAD / HTTP/1.1\r\n\r\n", flags: packet.FIN, end: header, verdict: SorryVerdictANSWER_HEAD},
-		{name: "head, window for header and fin", payload: "HEAD / HTTP/1.1\r\n\r\n", window: header + 1, end: header, verdict: SorryVerdictANSWER_HEAD},
+		{name: "fin", flags: packet.FIN, most: header, verdict: DirectorVerdictANSWER_CLOSE},
+		{name: "head", payload: "HEAD / HTTP/1.1\r\n\r\n", end: header, verdict: DirectorVerdictANSWER_HEAD},
+		{name: "head and fin", payload: "HEAD / HTTP/1.1\r\n\r\n", flags: packet.FIN, end: header, verdict: DirectorVerdictANSWER_HEAD},
+		{name: "head, window for header and fin", payload: "HEAD / HTTP/1.1\r\n\r\n", window: header + 1, end: header, verdict: DirectorVerdictANSWER_HEAD},
 	}
 	each(t, func(t *testing.T, e exchange) {
 		for _, tt := range tests {

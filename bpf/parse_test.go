@@ -27,17 +27,17 @@ func TestPassed(t *testing.T) {
 		}
 		for name, tt := range map[string]struct {
 			frame   []byte
-			verdict SorryVerdict
+			verdict DirectorVerdict
 		}{
 			"arp": {packet.Raw{Src: e.client.Addr(), Dst: e.vip.Addr(), Payload: make([]byte, 30),
-				Link: packet.Link{EtherType: packet.EtherTypeARP}}.Bytes(), SorryVerdictPASS_NOT_IP},
-			"three tags": {with(func(p *packet.TCP) { p.Link.VLANs = []uint16{1, 2, 3} }), SorryVerdictPASS_NOT_IP},
-			"udp":        {packet.UDP{Src: e.client, Dst: e.vip, Payload: make([]byte, 30)}.Bytes(), SorryVerdictPASS_NOT_TCP},
-			"icmp":       {packet.ICMP{Src: e.client.Addr(), Dst: e.vip.Addr(), Type: 8}.Bytes(), SorryVerdictPASS_NOT_TCP},
-			"no next":    {packet.Raw{Src: e.client.Addr(), Dst: e.vip.Addr(), Proto: packet.ProtoNoNext}.Bytes(), SorryVerdictPASS_NOT_TCP},
-			"other port": {with(func(p *packet.TCP) { p.Dst = other }), SorryVerdictPASS_NO_SERVICE},
-			"other host": {with(func(p *packet.TCP) { p.Dst = neighbour }), SorryVerdictPASS_NO_SERVICE},
-			"way back":   {with(func(p *packet.TCP) { p.Src, p.Dst = p.Dst, p.Src }), SorryVerdictPASS_NO_SERVICE},
+				Link: packet.Link{EtherType: packet.EtherTypeARP}}.Bytes(), DirectorVerdictPASS_NOT_IP},
+			"three tags": {with(func(p *packet.TCP) { p.Link.VLANs = []uint16{1, 2, 3} }), DirectorVerdictPASS_NOT_IP},
+			"udp":        {packet.UDP{Src: e.client, Dst: e.vip, Payload: make([]byte, 30)}.Bytes(), DirectorVerdictPASS_PROTOCOL},
+			"icmp":       {packet.ICMP{Src: e.client.Addr(), Dst: e.vip.Addr(), Type: 8}.Bytes(), DirectorVerdictPASS_PROTOCOL},
+			"no next":    {packet.Raw{Src: e.client.Addr(), Dst: e.vip.Addr(), Proto: packet.ProtoNoNext}.Bytes(), DirectorVerdictPASS_PROTOCOL},
+			"other port": {with(func(p *packet.TCP) { p.Dst = other }), DirectorVerdictPASS_NO_SERVICE},
+			"other host": {with(func(p *packet.TCP) { p.Dst = neighbour }), DirectorVerdictPASS_NO_SERVICE},
+			"way back":   {with(func(p *packet.TCP) { p.Src, p.Dst = p.Dst, p.Src }), DirectorVerdictPASS_NO_SERVICE},
 		} {
 			t.Run(name, func(t *testing.T) {
 				r.check(t, tt.frame, outcome{verdict: tt.verdict})
@@ -61,7 +61,7 @@ func TestTruncated(t *testing.T) {
 				frame := p.Bytes()
 				// Less than a link header is no frame to the kernel either.
 				for n := 14; n < len(frame); n++ {
-					r.checkFrame(t, fmt.Sprint(n, " bytes"), frame[:n:n], outcome{verdict: SorryVerdictPASS_MALFORMED})
+					r.checkFrame(t, fmt.Sprint(n, " bytes"), frame[:n:n], outcome{verdict: DirectorVerdictPASS_MALFORMED})
 				}
 			})
 		}
@@ -107,7 +107,7 @@ func TestMalformed(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				syn := e.syn(mssOption(1460)...)
 				change(&syn)
-				r.check(t, syn.Bytes(), outcome{verdict: SorryVerdictPASS_MALFORMED})
+				r.check(t, syn.Bytes(), outcome{verdict: DirectorVerdictPASS_MALFORMED})
 			})
 		}
 	})
@@ -130,10 +130,10 @@ func TestFragments(t *testing.T) {
 			frame []byte
 			want  outcome
 		}{
-			{"first", fragment(e.vip, 0, true), outcome{verdict: SorryVerdictDROP_FRAGMENT, id: e.id}},
-			{"first of another's", fragment(other, 0, true), outcome{verdict: SorryVerdictPASS_NO_SERVICE}},
-			{"second", fragment(e.vip, 8, true), outcome{verdict: SorryVerdictPASS_FRAGMENT}},
-			{"last", fragment(e.vip, 65528, false), outcome{verdict: SorryVerdictPASS_FRAGMENT}},
+			{"first", fragment(e.vip, 0, true), outcome{verdict: DirectorVerdictDROP_FRAGMENT, id: e.id}},
+			{"first of another's", fragment(other, 0, true), outcome{verdict: DirectorVerdictPASS_NO_SERVICE}},
+			{"second", fragment(e.vip, 8, true), outcome{verdict: DirectorVerdictPASS_FRAGMENT}},
+			{"last", fragment(e.vip, 65528, false), outcome{verdict: DirectorVerdictPASS_FRAGMENT}},
 		} {
 			t.Run(tt.name, func(t *testing.T) { r.check(t, tt.frame, tt.want) })
 		}

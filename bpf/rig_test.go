@@ -22,9 +22,9 @@ import (
 
 // rig is the two programs in the kernel with maps of their own.
 type rig struct {
-	SorryObjects
+	DirectorObjects
 	pageSpec *ebpf.MapSpec
-	names    map[SorryVerdict]string
+	names    map[DirectorVerdict]string
 	in       *netlab.Namespace // where frames come in; nil: here
 }
 
@@ -43,13 +43,13 @@ var (
 )
 
 // verdictRoom is VERDICT_ROOM of maps.h.
-const verdictRoom = 32
+const verdictRoom = 48
 
 // The keys of every rig; the first is current.
 var (
-	key0 = SorryCookieKey{K0: 0x0706050403020100, K1: 0x0f0e0d0c0b0a0908}
-	key1 = SorryCookieKey{K0: 0x1111111111111111, K1: 0x2222222222222222}
-	key2 = SorryCookieKey{K0: 0x3333333333333333, K1: 0x4444444444444444}
+	key0 = DirectorCookieKey{K0: 0x0706050403020100, K1: 0x0f0e0d0c0b0a0908}
+	key1 = DirectorCookieKey{K0: 0x1111111111111111, K1: 0x2222222222222222}
+	key2 = DirectorCookieKey{K0: 0x3333333333333333, K1: 0x4444444444444444}
 )
 
 // newRig loads the programs. Both services are sorry with the page in slot 1,
@@ -57,17 +57,17 @@ var (
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	kernel.RequireBPF(t)
-	spec, err := LoadSorry()
+	spec, err := LoadDirector()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// So few rows that a test can compare them all, packet by packet.
-	spec.Maps[SorryMapCounters].MaxEntries = ids * verdictRoom
+	spec.Maps[DirectorMapCounters].MaxEntries = ids * verdictRoom
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone
 	}
-	r := &rig{pageSpec: spec.Maps[SorryMapPages].InnerMap, names: verdictNames(t, spec)}
-	if err := spec.LoadAndAssign(&r.SorryObjects, nil); err != nil {
+	r := &rig{pageSpec: spec.Maps[DirectorMapPages].InnerMap, names: verdictNames(t, spec)}
+	if err := spec.LoadAndAssign(&r.DirectorObjects, nil); err != nil {
 		t.Fatal(explained(err))
 	}
 	t.Cleanup(func() {
@@ -75,9 +75,9 @@ func newRig(t testing.TB) *rig {
 			t.Error(err)
 		}
 	})
-	r.set(t, SorrySetting{Keys: [2]SorryCookieKey{key0, key1}, ResetLimit: 1 << 30})
+	r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key0, key1}, ResetLimit: 1 << 30})
 	r.putPage(t, 1, testPage(20000, 100))
-	r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
+	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
 	return r
 }
 
@@ -89,20 +89,20 @@ func explained(err error) string {
 	return fmt.Sprintf("load: %v", err)
 }
 
-func verdictNames(t testing.TB, spec *ebpf.CollectionSpec) map[SorryVerdict]string {
+func verdictNames(t testing.TB, spec *ebpf.CollectionSpec) map[DirectorVerdict]string {
 	t.Helper()
 	var e *btf.Enum
 	if err := spec.Types.TypeByName("verdict", &e); err != nil {
 		t.Fatalf("names of verdicts: %v", err)
 	}
-	names := make(map[SorryVerdict]string)
+	names := make(map[DirectorVerdict]string)
 	for _, v := range e.Values {
-		names[SorryVerdict(v.Value)] = v.Name
+		names[DirectorVerdict(v.Value)] = v.Name
 	}
 	return names
 }
 
-func (r *rig) set(t testing.TB, s SorrySetting) {
+func (r *rig) set(t testing.TB, s DirectorSetting) {
 	t.Helper()
 	if err := r.Settings.Put(uint32(0), s); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func (r *rig) set(t testing.TB, s SorrySetting) {
 }
 
 // serve puts the same row for both services, but for its id.
-func (r *rig) serve(t testing.TB, s SorryService) {
+func (r *rig) serve(t testing.TB, s DirectorService) {
 	t.Helper()
 	for id, vip := range map[uint32]netip.AddrPort{id4: vip4, id6: vip6} {
 		s.Id = id
@@ -120,8 +120,8 @@ func (r *rig) serve(t testing.TB, s SorryService) {
 	}
 }
 
-func serviceKey(vip netip.AddrPort) SorryServiceKey {
-	k := SorryServiceKey{Protocol: 6}
+func serviceKey(vip netip.AddrPort) DirectorEndpoint {
+	k := DirectorEndpoint{Protocol: 6}
 	address := vip.Addr().As16()
 	for i := range k.Address {
 		k.Address[i] = binary.NativeEndian.Uint32(address[i*4:])
@@ -169,8 +169,8 @@ func testPage(length, head int) testResponse {
 	return testResponse{bytes: b, head: head}
 }
 
-func (p testResponse) row() *SorryPage {
-	row := &SorryPage{Digest: 1, Length: uint32(len(p.bytes)), Head: uint32(p.head)}
+func (p testResponse) row() *DirectorPage {
+	row := &DirectorPage{Digest: 1, Length: uint32(len(p.bytes)), Head: uint32(p.head)}
 	copy(row.Bytes[:], p.bytes)
 	var sum uint32
 	for i := range row.Sums {
@@ -199,11 +199,11 @@ func (r *rig) programs() []program {
 }
 
 // expected is the value to be returned with a verdict.
-func (p program) expected(v SorryVerdict) uint32 {
+func (p program) expected(v DirectorVerdict) uint32 {
 	switch {
-	case v <= SorryVerdictPASS_DEFERRED:
+	case v <= DirectorVerdictPASS_DEFERRED:
 		return p.pass
-	case v < SorryVerdictDROP_ACK:
+	case v < DirectorVerdictDROP_ACK:
 		return p.send
 	default:
 		return p.drop
@@ -245,13 +245,13 @@ func (p program) refused(frame []byte, err error) bool {
 }
 
 // counts is the counters map, summed over the CPUs.
-type counts []SorryCounter
+type counts []DirectorCounter
 
 func (r *rig) counts(t testing.TB) counts {
 	t.Helper()
 	cpus := ebpf.MustPossibleCPU()
 	const n = ids * verdictRoom
-	keys, values := make([]uint32, n), make([]SorryCounter, n*cpus)
+	keys, values := make([]uint32, n), make([]DirectorCounter, n*cpus)
 	var cursor ebpf.MapBatchCursor
 	if got, err := r.Counters.BatchLookup(&cursor, keys, values, nil); err != nil || got != n {
 		t.Fatalf("read %d of %d counters: %v", got, n, err)
@@ -271,7 +271,7 @@ func (r *rig) since(before, now counts) string {
 	var lines []string
 	for i := range now {
 		if now[i] != before[i] {
-			v := SorryVerdict(i % verdictRoom)
+			v := DirectorVerdict(i % verdictRoom)
 			lines = append(lines, counted(i/verdictRoom, r.names[v],
 				now[i].Packets-before[i].Packets, now[i].Bytes-before[i].Bytes))
 		}

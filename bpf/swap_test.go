@@ -15,7 +15,7 @@ func TestPageSwap(t *testing.T) {
 	pages := [2]testResponse{testPage(20000, 100), testPage(7777, 77)}
 	r.putPage(t, 2, pages[1])
 	for _, current := range []uint32{0, 1, 0} {
-		r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Current: current, Page: [2]uint32{1, 2}})
+		r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Current: current, Page: [2]uint32{1, 2}})
 		each(t, func(t *testing.T, e exchange) {
 			syn := e.syn(mssOption(1460)...)
 			r.check(t, syn.Bytes(), e.synAck(syn, classOf(e.most), current, uint16(e.most)))
@@ -29,7 +29,7 @@ func TestPageSwap(t *testing.T) {
 			}
 			// The end of the one page is no end of the other.
 			p := e.at(key0, 3, 1, 20001, packet.TCP{Window: 65535})
-			r.check(t, p.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(p, packet.TCP{Seq: p.Ack, Flags: packet.RST})})
+			r.check(t, p.Bytes(), outcome{DirectorVerdictANSWER_RESET, e.id, answerTo(p, packet.TCP{Seq: p.Ack, Flags: packet.RST})})
 		})
 	}
 }
@@ -39,7 +39,7 @@ func TestPageSwap(t *testing.T) {
 func TestPageOfAnotherTime(t *testing.T) {
 	r := newRig(t)
 	const salt = 0xfedcba98
-	r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{1, 0}, Salt: [2]uint32{salt, 0}})
+	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{1, 0}, Salt: [2]uint32{salt, 0}})
 	page := testPage(20000, 100)
 	each(t, func(t *testing.T, e exchange) {
 		syn := e.syn(mssOption(1460)...)
@@ -49,7 +49,7 @@ func TestPageOfAnotherTime(t *testing.T) {
 		r.check(t, syn.Bytes(), want)
 
 		old := e.at(key0, 3, 0, 1440, packet.TCP{Window: 65535})
-		r.check(t, old.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(old, packet.TCP{Seq: old.Ack, Flags: packet.RST})})
+		r.check(t, old.Bytes(), outcome{DirectorVerdictANSWER_RESET, e.id, answerTo(old, packet.TCP{Seq: old.Ack, Flags: packet.RST})})
 
 		now := e.segment(packet.TCP{Window: 65535, Flags: packet.ACK})
 		now.Ack = (isn(key0, e.client, e.vip, 3, 0) ^ salt&^uint32(7<<16)) + 1 + 1440
@@ -66,15 +66,15 @@ func TestMissingPage(t *testing.T) {
 		get := e.at(key0, 3, 0, 0, packet.TCP{Window: 65535, Payload: []byte("GET / HTTP/1.1\r\n\r\n")})
 		syn := e.syn(mssOption(1460)...)
 		for _, current := range []uint32{0, 1} {
-			r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Current: current})
+			r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Current: current})
 			for _, p := range []packet.TCP{syn, get} {
-				r.check(t, p.Bytes(), outcome{verdict: SorryVerdictPASS_NO_PAGE, id: e.id})
+				r.check(t, p.Bytes(), outcome{verdict: DirectorVerdictPASS_NO_PAGE, id: e.id})
 			}
 		}
 		for name, slot := range map[string]uint32{"empty slot": 9, "no such slot": 1 << 20} {
 			t.Run(name, func(t *testing.T) {
-				r.serve(t, SorryService{Mode: SorryServiceModeMODE_SORRY, Page: [2]uint32{slot, slot}})
-				r.check(t, get.Bytes(), outcome{SorryVerdictANSWER_RESET, e.id, answerTo(get, packet.TCP{Seq: get.Ack, Flags: packet.RST})})
+				r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{slot, slot}})
+				r.check(t, get.Bytes(), outcome{DirectorVerdictANSWER_RESET, e.id, answerTo(get, packet.TCP{Seq: get.Ack, Flags: packet.RST})})
 			})
 		}
 	})

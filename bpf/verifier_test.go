@@ -64,7 +64,7 @@ func TestVerifierBudget(t *testing.T) {
 func efforts(t *testing.T) map[string]effort {
 	t.Helper()
 	kernel.RequireBPF(t)
-	spec, err := LoadSorry()
+	spec, err := LoadDirector()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,36 +27,46 @@ func (v Verdict) String() string {
 func (v Verdict) Answered() bool { return strings.HasPrefix(v.String(), "answer_") }
 
 // Verdicts is how many of them there are.
-const Verdicts = Verdict(bpf.SorryVerdictVERDICT_COUNT)
+const Verdicts = Verdict(bpf.DirectorVerdictVERDICT_COUNT)
 
 var verdictNames = [Verdicts]string{
-	bpf.SorryVerdictPASS_NOT_IP:     "pass_not_ip",
-	bpf.SorryVerdictPASS_MALFORMED:  "pass_malformed",
-	bpf.SorryVerdictPASS_GROUP:      "pass_group",
-	bpf.SorryVerdictPASS_NOT_TCP:    "pass_not_tcp",
-	bpf.SorryVerdictPASS_FRAGMENT:   "pass_fragment",
-	bpf.SorryVerdictPASS_NO_SERVICE: "pass_no_service",
-	bpf.SorryVerdictPASS_SERVED:     "pass_served",
-	bpf.SorryVerdictPASS_LINGER:     "pass_linger",
-	bpf.SorryVerdictPASS_ORPHAN:     "pass_orphan",
-	bpf.SorryVerdictPASS_NO_PAGE:    "pass_no_page",
-	bpf.SorryVerdictPASS_DEFERRED:   "pass_deferred",
-	bpf.SorryVerdictANSWER_SYN:      "answer_syn",
-	bpf.SorryVerdictANSWER_SEGMENT:  "answer_segment",
-	bpf.SorryVerdictANSWER_LAST:     "answer_last",
-	bpf.SorryVerdictANSWER_HEAD:     "answer_head",
-	bpf.SorryVerdictANSWER_ACK:      "answer_ack",
-	bpf.SorryVerdictANSWER_CLOSE:    "answer_close",
-	bpf.SorryVerdictANSWER_RESET:    "answer_reset",
-	bpf.SorryVerdictDROP_ACK:        "drop_ack",
-	bpf.SorryVerdictDROP_DONE:       "drop_done",
-	bpf.SorryVerdictDROP_RESET:      "drop_reset",
-	bpf.SorryVerdictDROP_WINDOW:     "drop_window",
-	bpf.SorryVerdictDROP_ORPHAN:     "drop_orphan",
-	bpf.SorryVerdictDROP_FLAGS:      "drop_flags",
-	bpf.SorryVerdictDROP_FRAGMENT:   "drop_fragment",
-	bpf.SorryVerdictDROP_LIMIT:      "drop_limit",
-	bpf.SorryVerdictDROP_ERROR:      "drop_error",
+	bpf.DirectorVerdictPASS_NOT_IP:     "pass_not_ip",
+	bpf.DirectorVerdictPASS_MALFORMED:  "pass_malformed",
+	bpf.DirectorVerdictPASS_GROUP:      "pass_group",
+	bpf.DirectorVerdictPASS_PROTOCOL:   "pass_protocol",
+	bpf.DirectorVerdictPASS_FRAGMENT:   "pass_fragment",
+	bpf.DirectorVerdictPASS_NO_SERVICE: "pass_no_service",
+	bpf.DirectorVerdictPASS_SERVED:     "pass_served",
+	bpf.DirectorVerdictPASS_LINGER:     "pass_linger",
+	bpf.DirectorVerdictPASS_ORPHAN:     "pass_orphan",
+	bpf.DirectorVerdictPASS_NO_PAGE:    "pass_no_page",
+	bpf.DirectorVerdictPASS_NO_SERVER:  "pass_no_server",
+	bpf.DirectorVerdictPASS_DEFERRED:   "pass_deferred",
+	bpf.DirectorVerdictANSWER_SYN:      "answer_syn",
+	bpf.DirectorVerdictANSWER_SEGMENT:  "answer_segment",
+	bpf.DirectorVerdictANSWER_LAST:     "answer_last",
+	bpf.DirectorVerdictANSWER_HEAD:     "answer_head",
+	bpf.DirectorVerdictANSWER_ACK:      "answer_ack",
+	bpf.DirectorVerdictANSWER_CLOSE:    "answer_close",
+	bpf.DirectorVerdictANSWER_RESET:    "answer_reset",
+	bpf.DirectorVerdictANSWER_TOO_BIG:  "answer_too_big",
+	bpf.DirectorVerdictANSWER_EXPIRED:  "answer_expired",
+	bpf.DirectorVerdictFORWARD_FLOW:    "forward_flow",
+	bpf.DirectorVerdictFORWARD_OPEN:    "forward_open",
+	bpf.DirectorVerdictFORWARD_BACK:    "forward_back",
+	bpf.DirectorVerdictFORWARD_ERROR:   "forward_error",
+	bpf.DirectorVerdictFORWARD_PROBE:   "forward_probe",
+	bpf.DirectorVerdictDROP_ACK:        "drop_ack",
+	bpf.DirectorVerdictDROP_DONE:       "drop_done",
+	bpf.DirectorVerdictDROP_RESET:      "drop_reset",
+	bpf.DirectorVerdictDROP_WINDOW:     "drop_window",
+	bpf.DirectorVerdictDROP_ORPHAN:     "drop_orphan",
+	bpf.DirectorVerdictDROP_FLAGS:      "drop_flags",
+	bpf.DirectorVerdictDROP_FRAGMENT:   "drop_fragment",
+	bpf.DirectorVerdictDROP_LIMIT:      "drop_limit",
+	bpf.DirectorVerdictDROP_ERROR:      "drop_error",
+	bpf.DirectorVerdictDROP_NO_ROUTE:   "drop_no_route",
+	bpf.DirectorVerdictDROP_NO_PORT:    "drop_no_port",
 }
 
 // Counter counts packets, and the bytes of their frames as they came in.
@@ -90,14 +100,14 @@ func (m *Maps) Counters() (map[Key]Counts, error) {
 }
 
 // verdictRoom is VERDICT_ROOM of bpf/include/maps.h.
-const verdictRoom = 32
+const verdictRoom = 48
 
 func counterKey(id uint32, v Verdict) uint32 { return id*verdictRoom + uint32(v) }
 
 func (m *Maps) counts(id uint32) (Counts, error) {
 	out := Counts{}
 	for v := range Verdicts {
-		var perCPU []bpf.SorryCounter
+		var perCPU []bpf.DirectorCounter
 		if err := m.engine.Counters.Lookup(counterKey(id, v), &perCPU); err != nil {
 			return nil, fmt.Errorf("read counter %s of service %d: %w", v, id, err)
 		}
@@ -118,7 +128,7 @@ func (m *Maps) clearCounters(id uint32) error {
 	if err != nil {
 		return err
 	}
-	zero := make([]bpf.SorryCounter, cpus)
+	zero := make([]bpf.DirectorCounter, cpus)
 	for v := range Verdicts {
 		if err := m.engine.Counters.Put(counterKey(id, v), zero); err != nil {
 			return fmt.Errorf("clear counter %s of service %d: %w", v, id, err)

@@ -186,7 +186,7 @@ func TestKeysOutliveTheProcess(t *testing.T) {
 	if got := keys(t, m); got != first {
 		t.Error("opening again changed the keys")
 	}
-	if first.Keys[0] == first.Keys[1] || first.Keys[0] == (bpf.SorryCookieKey{}) {
+	if first.Keys[0] == first.Keys[1] || first.Keys[0] == (bpf.DirectorCookieKey{}) {
 		t.Error("the first keys are not random")
 	}
 	if err := m.RotateKey(); err != nil {
@@ -245,7 +245,7 @@ func wantPages(t *testing.T, m *Maps, want ...PageID) {
 	}
 }
 
-func keys(t *testing.T, m *Maps) (s bpf.SorrySetting) {
+func keys(t *testing.T, m *Maps) (s bpf.DirectorSetting) {
 	t.Helper()
 	if err := m.engine.Settings.Lookup(uint32(0), &s); err != nil {
 		t.Fatal(err)
@@ -253,14 +253,14 @@ func keys(t *testing.T, m *Maps) (s bpf.SorrySetting) {
 	return s
 }
 
-func readPage(t *testing.T, m *Maps, slot uint32) *bpf.SorryPage {
+func readPage(t *testing.T, m *Maps, slot uint32) *bpf.DirectorPage {
 	t.Helper()
 	var inner *ebpf.Map
 	if err := m.engine.Pages.Lookup(slot, &inner); err != nil {
 		t.Fatal(err)
 	}
 	defer inner.Close()
-	content := &bpf.SorryPage{}
+	content := &bpf.DirectorPage{}
 	if err := inner.Lookup(uint32(0), content); err != nil {
 		t.Fatal(err)
 	}

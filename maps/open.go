@@ -59,7 +59,7 @@ func (m *Maps) Withdraw() error { return m.engine.Withdraw() }
 func (m *Maps) RotateKey() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var s bpf.SorrySetting
+	var s bpf.DirectorSetting
 	if err := m.engine.Settings.Lookup(uint32(0), &s); err != nil {
 		return fmt.Errorf("read the cookie keys: %w", err)
 	}
@@ -77,10 +77,10 @@ func (m *Maps) RotateKey() error {
 	return nil
 }
 
-func newKey() bpf.SorryCookieKey {
+func newKey() bpf.DirectorCookieKey {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: it ends the process instead
-	return bpf.SorryCookieKey{
+	return bpf.DirectorCookieKey{
 		K0: binary.NativeEndian.Uint64(b[:8]),
 		K1: binary.NativeEndian.Uint64(b[8:]),
 	}
@@ -89,12 +89,12 @@ func newKey() bpf.SorryCookieKey {
 // adoptKeys leaves keys that are there in force: exchanges in flight depend on
 // them.
 func (m *Maps) adoptKeys() error {
-	var s bpf.SorrySetting
+	var s bpf.DirectorSetting
 	if err := m.engine.Settings.Lookup(uint32(0), &s); err != nil {
 		return fmt.Errorf("read the cookie keys: %w", err)
 	}
-	if s.Keys[0] == (bpf.SorryCookieKey{}) {
-		s.Keys = [2]bpf.SorryCookieKey{newKey(), newKey()}
+	if s.Keys[0] == (bpf.DirectorCookieKey{}) {
+		s.Keys = [2]bpf.DirectorCookieKey{newKey(), newKey()}
 	}
 	s.ResetLimit = resetLimit
 	if err := m.engine.Settings.Put(uint32(0), s); err != nil {
@@ -106,7 +106,7 @@ func (m *Maps) adoptKeys() error {
 // adoptPages finds out which page is in which slot.
 func (m *Maps) adoptPages() error {
 	var slot uint32
-	var entry bpf.SorryPageEntry
+	var entry bpf.DirectorPageEntry
 	entries := m.engine.PageIndex.Iterate()
 	for entries.Next(&slot, &entry) {
 		m.slots[PageID(entry.Digest)] = slot

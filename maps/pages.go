@@ -43,7 +43,7 @@ func (m *Maps) PutPage(p Page) error {
 		delete(m.doomed, p.ID)
 		return nil
 	}
-	content := &bpf.SorryPage{
+	content := &bpf.DirectorPage{
 		Digest: uint64(p.ID),
 		Length: uint32(len(p.Response)),
 		Head:   uint32(p.Head),
@@ -66,7 +66,7 @@ func (m *Maps) PutPage(p Page) error {
 		return fmt.Errorf("put page %x in slot %d: %w", p.ID, slot, err)
 	}
 	// Last, so that a page is never said to be where none is.
-	entry := bpf.SorryPageEntry{Digest: content.Digest, Length: content.Length, Head: content.Head}
+	entry := bpf.DirectorPageEntry{Digest: content.Digest, Length: content.Length, Head: content.Head}
 	if err := m.engine.PageIndex.Put(slot, entry); err != nil {
 		return fmt.Errorf("note page %x in slot %d: %w", p.ID, slot, err)
 	}
@@ -100,7 +100,7 @@ func (m *Maps) DeletePage(id PageID) error {
 }
 
 // bury frees the slots of deleted pages that no row points to any more.
-func (m *Maps) bury(rows map[bpf.SorryServiceKey]bpf.SorryService) error {
+func (m *Maps) bury(rows map[bpf.DirectorEndpoint]bpf.DirectorService) error {
 	used := map[uint32]bool{}
 	for _, row := range rows {
 		used[row.Page[0]], used[row.Page[1]] = true, true

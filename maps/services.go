@@ -45,7 +45,7 @@ func (m *Maps) PutService(k Key, s Service) error {
 	if s.Page != 0 && (!ok || m.doomed[s.Page]) {
 		return fmt.Errorf("put service %s: page %x is not in the kernel", k.Addr, s.Page)
 	}
-	var row bpf.SorryService
+	var row bpf.DirectorService
 	switch err := m.engine.Services.Lookup(keyTo(k), &row); {
 	case errors.Is(err, ebpf.ErrKeyNotExist):
 		if row.Id, err = m.newID(k); err != nil {
@@ -54,8 +54,8 @@ func (m *Maps) PutService(k Key, s Service) error {
 	case err != nil:
 		return fmt.Errorf("read service %s: %w", k.Addr, err)
 	}
-	row.Mode = bpf.SorryServiceMode(s.Mode)
-	row.Orphans = bpf.SorryOrphanFate(s.Orphans)
+	row.Mode = bpf.DirectorServiceMode(s.Mode)
+	row.Orphans = bpf.DirectorOrphanFate(s.Orphans)
 	if row.Page[row.Current&1] != slot {
 		row.Current = 1 - row.Current&1
 		row.Page[row.Current] = slot
@@ -89,10 +89,10 @@ func (m *Maps) buryNow() error {
 	return m.bury(rows)
 }
 
-func (m *Maps) rows() (map[bpf.SorryServiceKey]bpf.SorryService, error) {
-	out := map[bpf.SorryServiceKey]bpf.SorryService{}
-	var key bpf.SorryServiceKey
-	var row bpf.SorryService
+func (m *Maps) rows() (map[bpf.DirectorEndpoint]bpf.DirectorService, error) {
+	out := map[bpf.DirectorEndpoint]bpf.DirectorService{}
+	var key bpf.DirectorEndpoint
+	var row bpf.DirectorService
 	entries := m.engine.Services.Iterate()
 	for entries.Next(&key, &row) {
 		out[key] = row
@@ -123,8 +123,8 @@ func (m *Maps) newID(k Key) (uint32, error) {
 
 // keyTo gives the kernel's form of a key: IPv4 addresses are mapped, and what
 // is in wire order on the wire is in wire order here.
-func keyTo(k Key) bpf.SorryServiceKey {
-	out := bpf.SorryServiceKey{Protocol: k.Proto}
+func keyTo(k Key) bpf.DirectorEndpoint {
+	out := bpf.DirectorEndpoint{Protocol: k.Proto}
 	addr := k.Addr.Addr().As16()
 	for i := range out.Address {
 		out.Address[i] = binary.NativeEndian.Uint32(addr[4*i:])
@@ -134,7 +134,7 @@ func keyTo(k Key) bpf.SorryServiceKey {
 	return out
 }
 
-func keyFrom(k bpf.SorryServiceKey) Key {
+func keyFrom(k bpf.DirectorEndpoint) Key {
 	var addr []byte
 	for _, word := range k.Address {
 		addr = binary.NativeEndian.AppendUint32(addr, word)

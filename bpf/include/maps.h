@@ -10,14 +10,16 @@
 
 /* 4096 rows of 52 bytes and a bucket each: 0.5 MB. */
 #define SERVICES_MAX 4096
+/* Ids of rows begin with 1: 0 is what belongs to no service. */
+#define IDS_MAX (SERVICES_MAX + 1)
 /* Counters of a row: some are kept free, so that an upgrade finds its map. */
-#define VERDICT_ROOM 32
+#define VERDICT_ROOM 48
 /* Slot 0 stays empty. A page costs 194 KiB, only where there is one. */
 #define PAGES_MAX 1024
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct service_key);
+	__type(key, struct endpoint);
 	__type(value, struct service);
 	__uint(max_entries, SERVICES_MAX);
 } services SEC(".maps");
@@ -58,18 +60,18 @@ struct {
 	__uint(max_entries, 1);
 } settings SEC(".maps");
 
-/* By service id times VERDICT_ROOM plus verdict: 2.1 MB for each CPU. */
+/* By service id times VERDICT_ROOM plus verdict: 3.1 MB for each CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
 	__type(value, struct counter);
-	__uint(max_entries, (SERVICES_MAX + 1) * VERDICT_ROOM);
+	__uint(max_entries, IDS_MAX *VERDICT_ROOM);
 } counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct reset_budget);
+	__type(value, struct budget);
 	__uint(max_entries, 1);
 } resets SEC(".maps");
 

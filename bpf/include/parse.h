@@ -16,7 +16,7 @@
 
 /* What the programs know of a packet; zeroed before it is read. */
 struct packet {
-	__be32 saddr[4]; /* IPv4 is mapped: see struct service_key */
+	__be32 saddr[4]; /* IPv4 is mapped: see struct endpoint */
 	__be32 daddr[4];
 	__be16 sport;
 	__be16 dport;
@@ -226,7 +226,7 @@ static __always_inline enum verdict parse(const struct frame *f,
 	if (v != PARSED)
 		return v;
 	if (proto != IPPROTO_TCP)
-		return PASS_NOT_TCP;
+		return PASS_PROTOCOL;
 	v = parse_tcp(&c, p, left);
 	if (v != PARSED)
 		return v;

@@ -7,7 +7,7 @@
 
 static __always_inline const struct service *service_of(const struct packet *p)
 {
-	struct service_key key = {
+	struct endpoint key = {
 		.port = p->dport,
 		.protocol = IPPROTO_TCP,
 	};

@@ -207,7 +207,7 @@ on_exchange(const struct frame *f, const struct packet *p,
 static __always_inline bool may_reset(const struct setting *s)
 {
 	__u32 zero = 0;
-	struct reset_budget *b = bpf_map_lookup_elem(&resets, &zero);
+	struct budget *b = bpf_map_lookup_elem(&resets, &zero);
 	__u64 window = bpf_ktime_get_coarse_ns() / RESET_WINDOW_NS;
 
 	if (!b)

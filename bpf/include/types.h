@@ -13,8 +13,11 @@
 #pragma clang diagnostic push
 #pragma clang diagnostic error "-Wpadded"
 
-/* IPv4 addresses are kept as IPv4-mapped IPv6 ones (RFC 4291, 2.5.5.2). */
-struct service_key {
+/*
+ * Where a transport ends: a virtual service, or a real server. IPv4 addresses
+ * are kept as IPv4-mapped IPv6 ones (RFC 4291, 2.5.5.2).
+ */
+struct endpoint {
 	__be32 address[4];
 	__be16 port;
 	__u8 protocol;
@@ -86,23 +89,216 @@ struct counter {
 	__u64 bytes; /* of the frame as it came in */
 };
 
-/* How many resets this CPU has sent in the running window of time. */
-struct reset_budget {
+/* How much of something this CPU has done in the running window of time. */
+struct budget {
 	__u64 window; /* number of the window since boot */
 	__u32 used;
 	__u32 pad;
 };
 
+/* Forwarding. How a packet reaches a real server. */
+enum method {
+	METHOD_DR, /* by the MAC address of the next hop */
+	METHOD_TUN, /* in an outer header */
+	METHOD_NAT, /* with the server's address; it answers by the director */
+	METHOD_FULLNAT, /* and from the director's own address */
+};
+
+enum tunnel {
+	TUNNEL_IPIP, /* RFC 2003, RFC 2473, and the mixed forms */
+	TUNNEL_GUE, /* draft-ietf-intarea-gue, variant 0 */
+};
+
+enum server_state {
+	SERVER_NONE, /* nobody's row */
+	SERVER_UP,
+	SERVER_DRAIN, /* keeps its flows and gets no new ones */
+	SERVER_DOWN, /* its flows meet the fate that their service says */
+};
+
+/* A real server of a pool, reached by one method. */
+struct server {
+	__be32 address[4];
+	__be32 source[4]; /* of the outer header */
+	__be32 gateway[4]; /* next hop, and */
+	__u32 interface; /* the way to it, for when the kernel's table has none */
+	__u32 mtu; /* of the way, in bytes of an IP packet; 0: as the route says */
+	__u64 pool; /* whose it is: a digest that only user space reads */
+	enum server_state state;
+	enum method method;
+	enum tunnel tunnel;
+	__be16 port; /* 0: the one that the client asked for */
+	__be16 tunnel_port; /* of GUE */
+};
+
+enum spread {
+	SPREAD_TURN, /* each new flow gets the next slot of the ring */
+	SPREAD_ADDRESS, /* by the client's address */
+	SPREAD_PORT, /* by the client's address and port */
+};
+
+/* What becomes of the flows of a server that is down, at their next packet. */
+enum down_fate {
+	DOWN_RESET, /* TCP: a reset to the client; else as repick */
+	DOWN_REPICK, /* another server */
+	DOWN_KEEP, /* they go on to the server */
+};
+
+/* How a service is forwarded; by the id of its row. */
+struct forward {
+	__u64 digest; /* of the ring: user space knows it again by that */
+	struct endpoint service; /* what clients call it, for the way back */
+	__u32 slots; /* of the ring; 0: not forwarded here */
+	enum spread spread;
+	enum down_fate down;
+};
+
+/*
+ * A ring holds rows of servers, so many in each of its map's values: none takes
+ * less than 8 bytes.
+ */
+#define RING_PART 4
+
+/* A flow is what a client's port sends to a service. */
+struct flow_key {
+	__be32 client[4];
+	__be16 port;
+	__u16 service; /* id of its row */
+};
+
+enum flow_state {
+	FLOW_NEW, /* one packet was seen, so far */
+	FLOW_OPEN,
+	FLOW_FIN, /* an end has said that it sends no more */
+	FLOW_RESET,
+	FLOW_UDP,
+} __attribute__((packed)); /* one byte */
+
+/*
+ * 8 bytes, so that a flow costs 96 in all: 16 of bucket, 48 of the element's
+ * head, 24 of key (kernel/bpf/hashtab.c, Linux 6.1 to 6.18, 64 bits).
+ */
+struct flow {
+	__u16 server; /* its row */
+	__be16 port; /* full NAT: the director's */
+	__u16 seen; /* seconds since boot, modulo 65536 */
+	enum flow_state state;
+	__u8 source; /* full NAT: which of the director's addresses */
+};
+
+/* Full NAT's way back: which flow has that port of the director's. */
+struct binding_key {
+	struct endpoint server; /* as the packets of the flow's answers name it */
+	__be16 port;
+	__u16 source; /* which of the director's addresses */
+};
+
+struct binding {
+	struct flow_key flow;
+	__u32 pad;
+};
+
+/* NAT's way back: the services that have flows to a server's address and port. */
+#define BACK_MAX 16
+
+struct back {
+	__u32 count;
+	__u16 service[BACK_MAX]; /* ids of their rows */
+};
+
+/* Where the later fragments of a datagram go: by what its first was given. */
+struct fragment_key {
+	__be32 saddr[4];
+	__be32 daddr[4];
+	__u32 id;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+struct fragment_way {
+	struct flow_key flow;
+	__u16 server; /* its row */
+	__u8 back; /* from a server to a client */
+	__u8 source; /* full NAT: which of the director's addresses */
+};
+
+/*
+ * The way to a server as the kernel's tables gave it, kept by each CPU for
+ * ROUTE_NS: bpf_fib_lookup costs more than all the rest of a packet.
+ */
+struct route {
+	__u64 until; /* nanoseconds since boot */
+	__u32 interface; /* 0: there is none, ask again */
+	__u32 mtu; /* in bytes of an IP packet */
+	__u8 target[6]; /* MAC addresses */
+	__u8 source[6];
+	__u32 pad;
+};
+
+/* What a router on the way to a server, or a client, has let know. */
+struct path_mtu {
+	__u32 mtu; /* in bytes of an IP packet */
+	__u32 until; /* seconds since boot */
+};
+
+/* What user space knows of an interface; by its index. */
+struct device {
+	__u32 xdp; /* 1: it sends what XDP redirects to it */
+};
+
+/* Full NAT's addresses: IPv4 in the first half. */
+#define SOURCES_MAX 32
+
+/* The settings of forwarding. */
+struct forward_setting {
+	__be32 source[SOURCES_MAX][4];
+	__u32 sources4; /* how many of the first half are there */
+	__u32 sources6;
+	__u16 port_first; /* full NAT's, in host order */
+	__u16 port_last;
+	__u32 tcp_timeout; /* of an idle flow, in seconds */
+	__u32 fin_timeout;
+	__u32 udp_timeout;
+	__u32 fresh_limit; /* flows that a CPU may note in FRESH_WINDOW_NS */
+	__u32 probes; /* 1: checks take the way of the data */
+};
+
+/* What a server got and gave; by its row. */
+struct tally {
+	__u64 packets;
+	__u64 bytes; /* of the frame as it came in */
+	__u64 flows; /* new ones */
+	__u64 back_packets; /* NAT alone sees what follows */
+	__u64 back_bytes;
+	__u64 opened; /* SYN-ACKs */
+	__u64 refused; /* resets in answer to a SYN */
+	__u64 lost; /* flows that a failure of the server has ended or moved */
+};
+
 #define ASSERT_SIZE(type, size) \
 	_Static_assert(sizeof(struct type) == (size), #type " has a hole")
 
-ASSERT_SIZE(service_key, 20);
+ASSERT_SIZE(endpoint, 20);
 ASSERT_SIZE(service, 32);
 ASSERT_SIZE(page, 16 + 4 * SUMS_MAX + PAGE_ROOM);
 ASSERT_SIZE(page_entry, 16);
 ASSERT_SIZE(setting, 40);
 ASSERT_SIZE(counter, 16);
-ASSERT_SIZE(reset_budget, 16);
+ASSERT_SIZE(budget, 16);
+ASSERT_SIZE(server, 80);
+ASSERT_SIZE(forward, 40);
+ASSERT_SIZE(flow_key, 20);
+ASSERT_SIZE(flow, 8);
+ASSERT_SIZE(binding_key, 24);
+ASSERT_SIZE(binding, 24);
+ASSERT_SIZE(back, 36);
+ASSERT_SIZE(fragment_key, 40);
+ASSERT_SIZE(fragment_way, 24);
+ASSERT_SIZE(route, 32);
+ASSERT_SIZE(path_mtu, 8);
+ASSERT_SIZE(device, 4);
+ASSERT_SIZE(forward_setting, 16 * SOURCES_MAX + 32);
+ASSERT_SIZE(tally, 64);
 
 #pragma clang diagnostic pop
 

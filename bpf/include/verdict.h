@@ -11,14 +11,15 @@ enum verdict {
 	PASS_NOT_IP,
 	PASS_MALFORMED,
 	PASS_GROUP, /* to a broadcast or multicast address of the link */
-	PASS_NOT_TCP,
-	PASS_FRAGMENT, /* not the first: its port is unknown */
+	PASS_PROTOCOL, /* neither TCP nor UDP, nor an error that concerns a flow */
+	PASS_FRAGMENT, /* not the first, and that one did not come by here */
 	PASS_NO_SERVICE,
-	PASS_SERVED,
+	PASS_SERVED, /* others forward the service */
 	PASS_LINGER, /* the service is back and the packet is of no exchange */
 	PASS_ORPHAN,
 	PASS_NO_PAGE,
-	PASS_DEFERRED, /* XDP had no room for the answer: tc gives it */
+	PASS_NO_SERVER, /* none is up: the kernel refuses the client */
+	PASS_DEFERRED, /* tc does what XDP has no room or no means for */
 
 	ANSWER_SYN,
 	ANSWER_SEGMENT,
@@ -26,7 +27,15 @@ enum verdict {
 	ANSWER_HEAD,
 	ANSWER_ACK, /* data or a FIN after the end of the page */
 	ANSWER_CLOSE, /* a FIN with no request seen: the header, no FIN yet */
-	ANSWER_RESET, /* an orphan */
+	ANSWER_RESET, /* an orphan, or a flow whose server is down */
+	ANSWER_TOO_BIG, /* for the way to the server: ICMP tells the client */
+	ANSWER_EXPIRED, /* its time to live: ICMP tells the client */
+
+	FORWARD_FLOW, /* a packet of a flow that is known */
+	FORWARD_OPEN, /* the first packet of one, or one of a flow not known */
+	FORWARD_BACK, /* a server's answer, to the client */
+	FORWARD_ERROR, /* an ICMP error that concerns a flow, to its server or client */
+	FORWARD_PROBE, /* a health check on the way of the data */
 
 	DROP_ACK, /* the end of a handshake, or nothing to say to it */
 	DROP_DONE, /* the client has it all */
@@ -37,6 +46,8 @@ enum verdict {
 	DROP_FRAGMENT,
 	DROP_LIMIT, /* too many resets */
 	DROP_ERROR, /* the kernel refused to reshape the packet */
+	DROP_NO_ROUTE, /* to the server */
+	DROP_NO_PORT, /* full NAT has none left */
 
 	VERDICT_COUNT, /* below VERDICT_ROOM */
 };

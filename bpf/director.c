@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "service.h"
 #include "syn.h"
+#include "tables.h"
 
 /* What a packet to a service that is not simply serving deserves. */
 static __always_inline enum verdict
@@ -80,6 +81,8 @@ static __always_inline int sorry(const struct frame *f)
 		id = svc->id;
 		if (svc->mode != MODE_SERVE)
 			v = judge(f, &p, svc, &page, &r);
+		else if (ring_at(id, 0))
+			v = PASS_NO_SERVER;
 	}
 	if (r.flags)
 		v = answer(f, &p, &r, page, v);
