@@ -22,7 +22,7 @@ import (
 func TestClsactLeavesOthersAlone(t *testing.T) {
 	kernel.RequireBPF(t)
 	dir := fmt.Sprintf("/sys/fs/bpf/maitred-clsact-%d", os.Getpid())
-	e, err := Load(dir)
+	e, err := Load(dir, Sizes{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ var ErrLocked = errors.New("another process works with what is pinned here")
 // until Attach replaces them. dir is made if need be, and the BPF file system
 // mounted where it is not; it must hold nothing of anybody else, and no other
 // process may have it loaded.
-func Load(dir string) (*Engine, error) {
+func Load(dir string, _ Sizes) (*Engine, error) {
 	spec, err := LoadDirector()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs of this build: %w", err)

@@ -34,7 +34,7 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 			err = errors.Join(err, opened.Close())
 		}
 	}()
-	sorry, err := maps.Open(cfg.Director.PinPath)
+	sorry, err := maps.Open(cfg.Director.PinPath, maps.Options{})
 	if err != nil {
 		return p, err
 	}

@@ -21,7 +21,7 @@ import (
 func TestOneProcessHasTheFolder(t *testing.T) {
 	path := pinPath(t)
 	m := open(t, path)
-	if second, err := Open(path); !errors.Is(err, bpf.ErrLocked) {
+	if second, err := Open(path, Options{}); !errors.Is(err, bpf.ErrLocked) {
 		t.Errorf("a second process: %v, %v", second, err)
 	}
 	m.reopen(t, path)
@@ -48,7 +48,7 @@ func TestForeignPinsStay(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "theirs") {
+	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "theirs") {
 		t.Errorf("open a folder with somebody else's pin: %v", err)
 	}
 	if err := os.Remove(pin); err != nil {
@@ -65,7 +65,7 @@ func TestForeignPinsStay(t *testing.T) {
 
 func TestTheRootIsNoFolderOfItsOwn(t *testing.T) {
 	pinPath(t)
-	if _, err := Open("/sys/fs/bpf"); err == nil {
+	if _, err := Open("/sys/fs/bpf", Options{}); err == nil {
 		t.Error("the root of the BPF file system was accepted")
 	}
 }
@@ -176,7 +176,7 @@ func openPrivately(path string) error {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		return err
 	}
-	m, err := Open(path)
+	m, err := Open(path, Options{})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 
 func open(t *testing.T, path string) *Maps {
 	t.Helper()
-	m, err := Open(path)
+	m, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestEveryVerdictHasAName(t *testing.T) {
 
 func TestPinPathMustBeOnBPFFS(t *testing.T) {
 	kernel.RequireBPF(t)
-	if _, err := Open(filepath.Join(t.TempDir(), "maitred")); err == nil {
+	if _, err := Open(filepath.Join(t.TempDir(), "maitred"), Options{}); err == nil {
 		t.Error("a folder on an ordinary file system was accepted")
 	}
 }

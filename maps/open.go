@@ -29,10 +29,17 @@ type Maps struct {
 	doomed map[PageID]bool   // deleted, but still the former page of a row
 }
 
+// Options says how large the tables of forwarding are to be.
+type Options struct {
+	Forwarding bool // else all of them are as small as can be
+	Flows      int  // that there is room for, at 96 bytes each
+	FullNAT    bool // its table takes as many rows, at 112 bytes each
+}
+
 // Open adopts what is pinned under pinPath, or makes it. What runs in the
 // kernel goes on undisturbed. CAP_BPF and CAP_NET_ADMIN are needed.
-func Open(pinPath string) (*Maps, error) {
-	engine, err := bpf.Load(pinPath)
+func Open(pinPath string, o Options) (*Maps, error) {
+	engine, err := bpf.Load(pinPath, bpf.Sizes(o))
 	if err != nil {
 		return nil, err
 	}

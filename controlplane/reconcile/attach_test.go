@@ -64,7 +64,7 @@ func newSorryRig(t *testing.T) *sorryRig {
 	kernel.RequireBPF(t)
 	r := &sorryRig{rig: &rig{}, wire: newWire(t)}
 	err := r.director.Do(func() (err error) {
-		r.maps, err = maps.Open(filepath.Join("/sys/fs/bpf", r.director.Name()))
+		r.maps, err = maps.Open(filepath.Join("/sys/fs/bpf", r.director.Name()), maps.Options{})
 		return err
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func newEngine(t *testing.T, mode maps.AttachMode, length int) *engine {
 	e := &engine{Lab: netlab.Director(t, netlab.Options{Servers: 1}), body: text(length)}
 	path := fmt.Sprintf("/sys/fs/bpf/maitred-e2e-%d", os.Getpid())
 	var err error
-	if e.maps, err = maps.Open(path); err != nil {
+	if e.maps, err = maps.Open(path, maps.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
