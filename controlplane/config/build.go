@@ -52,11 +52,8 @@ func (b builder) director() Director {
 			b.add(path, "%q is named twice", name)
 		}
 	}
-	if d.Forwarding == "ebpf" {
-		b.add("director.forwarding", `"ebpf" is not in this version: ipvs, none or auto`)
-	}
 	b.enum("director.attach", d.Attach, "a way to attach", string(AttachAuto), string(AttachXDP), string(AttachTC))
-	b.enum("director.forwarding", d.Forwarding, "a forwarding engine", string(ForwardingAuto), string(ForwardingIPVS), string(ForwardingNone))
+	b.enum("director.forwarding", d.Forwarding, "a forwarding engine", string(ForwardingAuto), string(ForwardingIPVS), string(ForwardingEBPF), string(ForwardingNone))
 	b.enum("director.addresses", d.Addresses, "an address mode", string(AddressesManage), string(AddressesExternal))
 	b.enum("director.on_stop", d.OnStop, "what a stop can do", string(OnStopKeep), string(OnStopWithdraw))
 	b.between("director.resync_interval", d.ResyncInterval, time.Second, 24*time.Hour)
@@ -66,10 +63,14 @@ func (b builder) director() Director {
 		Interfaces: d.Interfaces,
 		Attach:     Attach(d.Attach),
 		Forwarding: Forwarding(d.Forwarding),
-		Addresses:  AddressMode(d.Addresses),
-		OnStop:     OnStop(d.OnStop),
-		Resync:     d.ResyncInterval,
-		PinPath:    d.PinPath,
+		Connections: Connections{
+			Memory: 64 << 20, TCP: 15 * time.Minute, FIN: 2 * time.Minute, UDP: 5 * time.Minute,
+		},
+		FullNAT:   FullNAT{PortFirst: 1024, PortLast: 32767},
+		Addresses: AddressMode(d.Addresses),
+		OnStop:    OnStop(d.OnStop),
+		Resync:    d.ResyncInterval,
+		PinPath:   d.PinPath,
 	}
 }
 

@@ -35,7 +35,7 @@ func (b builder) checks() []Check {
 }
 
 func (b builder) check(path string, r rawCheck) Check {
-	c := Check{Name: r.Name, Timing: b.inherit(path, r.Timing)}
+	c := Check{Name: r.Name, Via: ViaDirect, Timing: b.inherit(path, r.Timing)}
 	types := slices.Sorted(maps.Keys(r.Types))
 	switch len(types) {
 	case 0:

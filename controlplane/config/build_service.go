@@ -40,12 +40,14 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 		Name:      r.Name,
 		Protocol:  Protocol(r.Protocol),
 		Scheduler: r.Scheduler,
+		Hash:      HashAddress,
 		Method:    Method(r.Method),
+		OnDown:    OnDownReset,
 		Pool:      r.Pool,
 	}
 	b.enum(path+".protocol", r.Protocol, "a protocol", string(TCP), string(UDP))
 	b.enum(path+".scheduler", r.Scheduler, "a scheduler", "wlc", "wrr", "rr", "mh", "sh")
-	b.enum(path+".method", r.Method, "a forwarding method", string(NAT), string(DR), string(TUN))
+	b.enum(path+".method", r.Method, "a forwarding method", string(NAT), string(DR), string(TUN), string(FULLNAT))
 	s.Addresses = b.addresses(path+".addresses", r.Addresses)
 	s.Ports = b.ports(path+".ports", r.Ports)
 	s.Quorum = b.quorum(path+".quorum", r.Quorum)

@@ -17,18 +17,25 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 )
 
+// What a director has unless the file says otherwise.
+var (
+	usualConnections = Connections{Memory: 64 << 20, TCP: 15 * time.Minute, FIN: 2 * time.Minute, UDP: 5 * time.Minute}
+	usualFullNAT     = FullNAT{PortFirst: 1024, PortLast: 32767}
+)
+
 func TestMinimal(t *testing.T) {
 	cfg := mustParse(t, minimal)
 	want := &Config{
 		Director: Director{
 			Name: "lb1", Interfaces: []string{"eth0"}, Attach: AttachAuto, Forwarding: ForwardingAuto,
 			Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred",
+			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
 		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}}},
 		Pages: []Page{{Name: "default"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},
-			Protocol: TCP, Scheduler: "wlc", Method: NAT, Pool: "app", Quorum: Quorum{Min: 1},
+			Protocol: TCP, Scheduler: "wlc", Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
 			Sorry: Sorry{Page: "default", Linger: 10 * time.Second, Orphans: OrphansAuto},
 		}},
 		Admin: Admin{Socket: "/run/maitred/maitred.sock"},
@@ -74,6 +81,7 @@ admin: {socket: /run/Other.sock}
 	wantDirector := Director{
 		Name: "Lb-A", Interfaces: []string{"eth0", "eth1"}, Attach: AttachTC, Forwarding: ForwardingNone,
 		Addresses: AddressesExternal, OnStop: OnStopWithdraw, Resync: 90 * time.Second, PinPath: "/sys/fs/bpf/Other",
+		Connections: usualConnections, FullNAT: usualFullNAT,
 	}
 	if diff := cmp.Diff(wantDirector, cfg.Director); diff != "" {
 		t.Errorf("director (-want +got):\n%s", diff)

@@ -27,7 +27,7 @@ func TestMistakesOfServices(t *testing.T) {
 		"protocol":          {one(reach + "pool: four, protocol: sctp"), []string{line + `protocol: "sctp" is not a protocol: one of tcp, udp`}},
 		"scheduler":         {one(reach + "pool: four, scheduler: wlcc"), []string{line + `scheduler: "wlcc" is not a scheduler (did you mean wlc?)`}},
 		"unknown scheduler": {one(reach + "pool: four, scheduler: magic"), []string{line + `scheduler: "magic" is not a scheduler: one of wlc, wrr, rr, mh, sh`}},
-		"method":            {one(reach + "pool: four, method: masq"), []string{line + `method: "masq" is not a forwarding method: one of nat, dr, tun`}},
+		"method":            {one(reach + "pool: four, method: masq"), []string{line + `method: "masq" is not a forwarding method: one of nat, dr, tun, fullnat`}},
 		"port zero":         {one("addresses: [192.0.2.1], ports: [80, 0], pool: four"), []string{line + "ports[1]: 0 is not a port: 1 to 65535"}},
 		"port twice":        {one("addresses: [192.0.2.1], ports: [80, 80], pool: four"), []string{line + "ports[1]: 80 is given twice"}},
 		"address twice":     {one(`addresses: ["2001:db8::5", "2001:DB8:0::5"], ports: [80], pool: six`), []string{line + "addresses[1]: 2001:db8::5 is given twice"}},
