@@ -4,11 +4,13 @@ package controlplane
 
 import (
 	"context"
+	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/state"
+	"github.com/maitred-lb/maitred/maps"
 )
 
 // Parts are what a server is made of. Wire gives those that touch the kernel
@@ -17,6 +19,8 @@ type Parts struct {
 	Prober   Prober
 	Engine   Engine
 	Datapath Datapath
+	// Traffic tells of connections; nil where nothing is forwarded.
+	Traffic Traffic
 	// Links calls changed whenever an interface comes or goes, until ctx ends.
 	Links func(ctx context.Context, changed func()) error
 	// Withdraw takes the programs out of the kernel, after the engine has taken
@@ -57,6 +61,16 @@ type Datapath interface {
 	RotateKey() error
 	Attachments() ([]api.Attachment, error)
 	Verdicts() (Verdicts, error)
+}
+
+// Flows is the eBPF engine's memory of connections; maps.Maps and a sweeper are
+// one.
+type Flows interface {
+	// Flows hands each to yield, until it returns false.
+	Flows(yield func(maps.Flow) bool) error
+	Tallies() (map[maps.ServerID]maps.Tally, error)
+	// Census is what the last sweep left, and when that was; zero: none yet.
+	Census() (maps.Census, time.Time)
 }
 
 // Verdicts counts packets by what the sorry engine did with them.
