@@ -80,12 +80,17 @@ func golden(t *testing.T, name, got string) {
 
 // fakeDaemon answers what it is given.
 type fakeDaemon struct {
-	status func() api.Status
-	reload api.Reload
+	status      func() api.Status
+	reload      api.Reload
+	connections func(f api.Filter, yield func(api.Connection) error) error
 }
 
 func (d fakeDaemon) Status(context.Context) api.Status { return d.status() }
 func (d fakeDaemon) Reload(context.Context) api.Reload { return d.reload }
+
+func (d fakeDaemon) Connections(_ context.Context, f api.Filter, yield func(api.Connection) error) error {
+	return d.connections(f, yield)
+}
 
 // fakeServer serves d on a socket until the test ends, and returns an environment
 // whose commands speak to it.

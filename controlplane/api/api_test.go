@@ -25,12 +25,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeDaemon answers what it was given.
 type fakeDaemon struct {
-	status Status
-	reload Reload
+	status      Status
+	reload      Reload
+	connections func(ctx context.Context, f Filter, yield func(Connection) error) error
 }
 
 func (d fakeDaemon) Status(context.Context) Status { return d.status }
 func (d fakeDaemon) Reload(context.Context) Reload { return d.reload }
+
+func (d fakeDaemon) Connections(ctx context.Context, f Filter, yield func(Connection) error) error {
+	return d.connections(ctx, f, yield)
+}
 
 // serve runs an endpoint on a socket of its own until the test ends.
 func serve(t *testing.T, d Daemon, events *Events) (*Client, string) {

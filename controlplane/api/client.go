@@ -136,9 +136,16 @@ func (c *Client) do(ctx context.Context, method, path string) (*http.Response, e
 		return nil, fmt.Errorf("ask %s: %w", c.socket, err)
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusUnprocessableEntity {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
 		closeBody(resp)
-		return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, strings.TrimSpace(string(text)))
+		switch text := strings.TrimSpace(string(body)); resp.StatusCode {
+		case http.StatusBadRequest:
+			return nil, &FilterError{text}
+		case http.StatusInternalServerError:
+			return nil, errors.New(text)
+		default:
+			return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, text)
+		}
 	}
 	return resp, nil
 }

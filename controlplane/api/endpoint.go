@@ -30,6 +30,9 @@ type Endpoint struct {
 type Daemon interface {
 	Status(ctx context.Context) Status
 	Reload(ctx context.Context) Reload
+	// Connections hands each that the filter wants to yield, and ends with the
+	// first error of it. A filter that names what there is not is a FilterError.
+	Connections(ctx context.Context, f Filter, yield func(Connection) error) error
 }
 
 const (
@@ -120,6 +123,7 @@ func (e *Endpoint) handler() http.Handler {
 		e.answer(w, code, result)
 	})
 	mux.HandleFunc("GET /v1/events", e.stream)
+	mux.HandleFunc("GET /v1/connections", e.connections)
 	return mux
 }
 

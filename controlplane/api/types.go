@@ -14,8 +14,9 @@ type Status struct {
 	InSync  bool      `json:"in_sync"` // every target is: the kernel agrees with what is decided
 	Config  Config    `json:"config"`
 
-	Forwarding     string `json:"forwarding"`                // who forwards to real servers: ipvs, none
-	ForwardingNote string `json:"forwarding_note,omitempty"` // why nobody does
+	Forwarding     string     `json:"forwarding"`                // who forwards to real servers: ipvs, ebpf, none
+	ForwardingNote string     `json:"forwarding_note,omitempty"` // why
+	FlowTable      *FlowTable `json:"flow_table,omitempty"`      // of the eBPF engine
 
 	Services    []Service          `json:"services"`
 	Servers     []Server           `json:"servers"`
@@ -23,7 +24,7 @@ type Status struct {
 	Lateness    Lateness           `json:"lateness"`
 	Targets     []Target           `json:"targets"`
 	Attachments []Attachment       `json:"attachments"`
-	Verdicts    map[string]Counter `json:"verdicts"` // of the sorry engine, all services
+	Verdicts    map[string]Counter `json:"verdicts"` // of the programs, all services
 	// Problems are what the daemon could not find out for this answer.
 	Problems []string `json:"problems,omitempty"`
 }
@@ -59,10 +60,18 @@ type Service struct {
 	Pool     string             `json:"pool"`
 	Method   string             `json:"method"`
 	Sched    string             `json:"scheduler"`
+	Engine   string             `json:"engine"`            // that forwards it: ipvs, ebpf, none
+	Spread   string             `json:"spread,omitempty"`  // of the eBPF engine: turn, address, port
+	Tunnel   string             `json:"tunnel,omitempty"`  // of the method tun: ipip, gue
+	OnDown   string             `json:"on_down,omitempty"` // of the eBPF engine: reset, repick, keep
+	Attached []string           `json:"attached"`          // interfaces whose packets are looked at for it: see attachments
+	Active   int                `json:"active_connections"`
+	Quorum   Quorum             `json:"quorum"`
+	Checks   []string           `json:"checks,omitempty"` // that each of its servers must pass
 	Page     string             `json:"page,omitempty"`
 	Orphans  string             `json:"orphans"`
 	Virtuals []string           `json:"virtuals"` // 192.0.2.10:80/tcp
-	Verdicts map[string]Counter `json:"verdicts"` // of the sorry engine
+	Verdicts map[string]Counter `json:"verdicts"` // of the programs
 	// Budget is the longest time from a server's death until the kernel sends
 	// no new connections there, or says sorry.
 	Budget float64 `json:"detection_budget_seconds"`
@@ -78,6 +87,10 @@ type Server struct {
 	Weight  int       `json:"weight"`         // in effect; 0 unless up
 	Reason  string    `json:"reason"`
 	Since   time.Time `json:"since"`
+
+	Configured int        `json:"configured_weight"`
+	Probes     []ProbeKey `json:"probes,omitempty"`  // that decide on it
+	Traffic    *Traffic   `json:"traffic,omitempty"` // absent where nothing is forwarded, or it is not told
 }
 
 // Probe is one check on one target, however many services use it.
@@ -89,6 +102,11 @@ type Probe struct {
 	Runs   uint64    `json:"runs"`
 	Last   *Result   `json:"last,omitempty"`
 	Budget float64   `json:"detection_budget_seconds"`
+
+	Timing   Timing `json:"timing"`
+	Passes   int    `json:"passes_in_a_row"`
+	Fails    int    `json:"fails_in_a_row"`
+	Failures uint64 `json:"failures"` // among the runs
 }
 
 // Result is how the last run of a probe ended.
