@@ -16,20 +16,20 @@ import (
 
 // PassXDP attaches a program that passes every packet to a device, in native
 // mode. What XDP_TX sends out of a veth reaches a peer only if it has one.
-func (n *Namespace) PassXDP(dev string) (err error) {
+func (n *Namespace) PassXDP(dev string) error {
+	return n.attachXDP(dev, "netlab_pass", asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()})
+}
+
+func (n *Namespace) attachXDP(dev, name string, instructions asm.Instructions) (err error) {
 	device, err := n.link(dev)
 	if err != nil {
 		return err
 	}
-	const xdpPass = 2
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name:         "netlab_pass",
-		Type:         ebpf.XDP,
-		License:      "Apache-2.0",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()},
+		Name: name, Type: ebpf.XDP, License: "Apache-2.0", Instructions: instructions,
 	})
 	if err != nil {
-		return fmt.Errorf("load XDP_PASS: %w", err)
+		return fmt.Errorf("load %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, prog.Close()) }()
 	return n.Do(func() error {
@@ -37,7 +37,7 @@ func (n *Namespace) PassXDP(dev string) (err error) {
 			Program: prog, Interface: device.Attrs().Index, Flags: link.XDPDriverMode,
 		})
 		if err != nil {
-			return fmt.Errorf("attach XDP_PASS to %s in %s: %w", dev, n.name, err)
+			return fmt.Errorf("attach %s to %s in %s: %w", name, dev, n.name, err)
 		}
 		n.holding = append(n.holding, l)
 		return nil

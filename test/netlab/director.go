@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-
-	"github.com/vishvananda/netlink"
 )
 
 // Lab is a client, a director and its real servers:
@@ -17,18 +15,25 @@ import (
 //	                              srv2 --- eth0 server 2
 //
 // The client reaches everything by the director, which forwards. With the
-// method NAT the servers answer by the director. With DR and TUN each has a
-// link eth1 of its own to the client, to answer past the director, and holds
-// the service addresses on loopback. The director does not hold them: that is
-// for the test, or for the director daemon, to do.
+// method NAT the servers answer by the director. With the others each has a
+// link eth1 of its own to the client, to answer past the director. With DR and
+// TUN the servers hold the service addresses on loopback. The director does not
+// hold them: that is for the test, or for the director daemon, to do.
 //
-// XDP_PASS is attached to every eth0 but the director's.
+// XDP_PASS, or with TUN the end of the tunnel, is attached to every eth0 but
+// the director's.
 type Lab struct {
 	Client   Host
 	Director Host
 	Servers  []Host
 	// VIP4 and VIP6 are free addresses for a virtual service.
 	VIP4, VIP6 netip.Addr
+	// Crowd4 and Crowd6 are all addresses of the client: it may bind to any.
+	Crowd4, Crowd6 netip.Prefix
+	// Nobody4 is routed to the client, who has none of its addresses.
+	Nobody4 netip.Prefix
+
+	others []*Namespace // routers and switches
 }
 
 // Host is a namespace and its addresses on eth0.
@@ -40,28 +45,51 @@ type Host struct {
 // Method is how packets get from the director to a server and back.
 type Method int
 
-// The forwarding methods of IPVS.
+// The forwarding methods. With FullNAT the servers know the director's address
+// on the client's link, and reach all else past the director.
 const (
 	NAT Method = iota
 	DR
 	TUN
+	FullNAT
 )
 
 // Options describe a Lab.
 type Options struct {
-	Servers int // 0 means 2; at most 250
+	Servers int // 0 means 2; at most 200
 	Method  Method
+	Tunnel  Tunnel // of TUN
+
+	// Narrow puts a router between the director, by its device srv, and all
+	// servers. The links behind the router have this MTU, in bytes; 0: no router.
+	Narrow int
+	// OneArmed puts client, director and servers on one segment, each by its
+	// eth0 alone. It does not go with NAT, whose servers would answer past the
+	// director, nor with Narrow.
+	OneArmed bool
+	// MTU of the links of the servers; 0: 1500, and 1600 with TUN.
+	MTU int
 }
 
-// NewDirector builds a lab. TUN needs the kernel's ipip and ip6tnl devices.
+// NewDirector builds a lab.
 func NewDirector(o Options) (*Lab, error) {
 	if o.Servers == 0 {
 		o.Servers = 2
 	}
-	if o.Servers < 0 || o.Servers > 250 {
-		return nil, fmt.Errorf("build a lab of %d servers: want 1 to 250", o.Servers)
+	if o.Servers < 0 || o.Servers > 200 {
+		return nil, fmt.Errorf("build a lab of %d servers: want 1 to 200", o.Servers)
 	}
-	l := &Lab{VIP4: netip.MustParseAddr("198.51.100.10"), VIP6: netip.MustParseAddr("2001:db8:100::10")}
+	if o.OneArmed && (o.Method == NAT || o.Narrow != 0) {
+		return nil, errors.New("build a one-armed lab: it goes neither with NAT nor with a router")
+	}
+	if o.MTU == 0 && o.Method == TUN {
+		o.MTU = 1600 // room for the outer header
+	}
+	l := &Lab{
+		VIP4: netip.MustParseAddr("198.51.100.10"), VIP6: netip.MustParseAddr("2001:db8:100::10"),
+		Crowd4: netip.MustParsePrefix("198.18.0.0/16"), Crowd6: netip.MustParsePrefix("2001:db8:c::/64"),
+		Nobody4: netip.MustParsePrefix("100.64.0.0/10"),
+	}
 	if err := l.build(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("build a lab: %w", err), l.Close())
 	}
@@ -78,86 +106,128 @@ func (l *Lab) build(o Options) (err error) {
 	if err := l.Director.Forward(); err != nil {
 		return err
 	}
-	if err := Veth(l.Client.end("eth0", mac(0, 2)), l.Director.end("eth0", mac(0, 1)), 0); err != nil {
+	if o.OneArmed {
+		err = l.buildSegment(o)
+	} else {
+		err = l.buildStar(o)
+	}
+	if err != nil {
 		return err
 	}
-	if err := l.Client.routeBy(l.Director.IPv4, l.Director.IPv6); err != nil {
+	return errors.Join(
+		l.Client.routeBy(l.Director.IPv4, l.Director.IPv6),
+		l.gather(),
+	)
+}
+
+// buildStar gives every server a link of its own.
+func (l *Lab) buildStar(o Options) error {
+	if err := Veth(l.Client.end("eth0", mac(0, 2)), l.Director.end("eth0", mac(0, 1)), 0); err != nil {
 		return err
 	}
 	if err := l.Client.PassXDP("eth0"); err != nil {
 		return err
 	}
+	hub := l.Director.Namespace
+	if o.Narrow != 0 {
+		router, err := l.addRouter(o.MTU)
+		if err != nil {
+			return err
+		}
+		hub, o.MTU = router.Namespace, o.Narrow
+	}
 	for i := 1; i <= o.Servers; i++ {
-		if err := l.addServer(i, o.Method); err != nil {
+		if err := l.addServer(i, hub, o); err != nil {
 			return fmt.Errorf("server %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func (l *Lab) addServer(i int, method Method) error {
+// addRouter puts a router behind the director.
+func (l *Lab) addRouter(mtu int) (Host, error) {
+	router, err := newHost("router", "10.0.0.2", "2001:db8:10::2")
+	if err != nil {
+		return Host{}, err
+	}
+	l.others = append(l.others, router.Namespace)
+	near := Host{l.Director.Namespace, router.IPv4.Prev(), router.IPv6.Prev()}
+	if err := Veth(near.end("srv", mac(250, 1)), router.end("eth0", mac(250, 2)), mtu); err != nil {
+		return Host{}, err
+	}
+	return router, errors.Join(
+		router.Forward(), router.PassXDP("eth0"), router.routeBy(near.IPv4, near.IPv6),
+		l.Director.AddRoute(inside4(), router.IPv4), l.Director.AddRoute(inside6(), router.IPv6),
+	)
+}
+
+// inside4 and inside6 hold all addresses behind the director.
+func inside4() netip.Prefix { return netip.MustParsePrefix("10.0.0.0/16") }
+func inside6() netip.Prefix { return netip.MustParsePrefix("2001:db8:10::/48") }
+
+// addServer links a server to the hub, which is the director or a router.
+func (l *Lab) addServer(i int, hub *Namespace, o Options) error {
 	server, err := newHost(fmt.Sprintf("server%d", i), fmt.Sprintf("10.0.%d.2", i), fmt.Sprintf("2001:db8:10:%x::2", i))
 	if err != nil {
 		return err
 	}
 	l.Servers = append(l.Servers, server)
-	gateway := Host{l.Director.Namespace, server.IPv4.Prev(), server.IPv6.Prev()}
-	mtu := 0
-	if method == TUN {
-		mtu = 1600 // room for the outer header
-	}
-	if err := Veth(gateway.end(fmt.Sprintf("srv%d", i), mac(i, 1)), server.end("eth0", mac(i, 2)), mtu); err != nil {
+	gateway := Host{hub, server.IPv4.Prev(), server.IPv6.Prev()}
+	if err := Veth(gateway.end(fmt.Sprintf("srv%d", i), mac(i, 1)), server.end("eth0", mac(i, 2)), o.MTU); err != nil {
 		return err
 	}
-	if err := server.PassXDP("eth0"); err != nil {
+	if o.Method == NAT {
+		return errors.Join(server.PassXDP("eth0"), server.routeBy(gateway.IPv4, gateway.IPv6))
+	}
+	if err := l.answerDirectly(i, server); err != nil {
 		return err
 	}
-	switch method {
-	case NAT:
-		return server.routeBy(gateway.IPv4, gateway.IPv6)
-	case DR:
-		return l.answerDirectly(i, server)
-	case TUN:
-		return errors.Join(l.answerDirectly(i, server), server.decapsulate())
+	if err := errors.Join(server.AddRoute(inside4(), gateway.IPv4), server.AddRoute(inside6(), gateway.IPv6)); err != nil {
+		return err
 	}
-	return fmt.Errorf("unknown method %d", method)
+	if o.Method == FullNAT {
+		for _, a := range []netip.Addr{l.Director.IPv4, l.Director.IPv6} {
+			if err := server.AddRoute(netip.PrefixFrom(a, a.BitLen()), gateway.of(a)); err != nil {
+				return err
+			}
+		}
+	}
+	return l.takeIn(server, o)
 }
 
-// answerDirectly gives a server the service addresses and a way to the client
-// that is not by the director.
+// answerDirectly gives a server a way to the client that is not by the director.
 func (l *Lab) answerDirectly(i int, server Host) error {
 	near := Host{server.Namespace, netip.AddrFrom4([4]byte{172, 16, byte(i), 2}), addr("2001:db8:20:%x::2", i)}
 	far := Host{l.Client.Namespace, near.IPv4.Prev(), near.IPv6.Prev()}
 	if err := Veth(far.end(fmt.Sprintf("srv%d", i), mac(i, 3)), near.end("eth1", mac(i, 4)), 0); err != nil {
 		return err
 	}
-	for key, value := range map[string]string{
-		"ipv4/conf/all/arp_ignore":   "1", // the service address is not to be found here
-		"ipv4/conf/all/arp_announce": "2",
-	} {
-		if err := server.Sysctl(key, value); err != nil {
-			return err
-		}
-	}
-	for _, vip := range []netip.Addr{l.VIP4, l.VIP6} {
-		if err := server.AddAddr("lo", netip.PrefixFrom(vip, vip.BitLen())); err != nil {
-			return err
-		}
-	}
 	return server.routeBy(far.IPv4, far.IPv6)
 }
 
-// decapsulate takes in IPv4 in IPv4 and anything in IPv6, from any sender.
-func (h Host) decapsulate() error {
-	for _, tunnel := range []netlink.Link{
-		&netlink.Iptun{LinkAttrs: netlink.LinkAttrs{Name: "tun4"}, Local: h.IPv4.AsSlice(), Remote: net.IPv4zero},
-		&netlink.Ip6tnl{LinkAttrs: netlink.LinkAttrs{Name: "tun6"}, Local: h.IPv6.AsSlice(), Remote: net.IPv6zero},
-	} {
-		name := tunnel.Attrs().Name
-		if err := h.handle.LinkAdd(tunnel); err != nil {
-			return fmt.Errorf("add tunnel %s in %s: %w", name, h.name, err)
+// takeIn makes a server take in what the director sends it to the service
+// addresses, by the lab's method and by no other.
+func (l *Lab) takeIn(server Host, o Options) error {
+	switch o.Method {
+	case NAT, FullNAT:
+		return server.PassXDP("eth0")
+	case DR:
+		return errors.Join(server.hold(l.VIP4, l.VIP6), server.PassXDP("eth0"))
+	case TUN:
+		return errors.Join(server.hold(l.VIP4, l.VIP6), server.endTunnel(o.Tunnel, l.VIP4, l.VIP6))
+	}
+	return fmt.Errorf("unknown method %d", o.Method)
+}
+
+// hold puts service addresses on loopback, where nobody is told of them.
+func (h Host) hold(vips ...netip.Addr) error {
+	for key, value := range map[string]string{"ipv4/conf/all/arp_ignore": "1", "ipv4/conf/all/arp_announce": "2"} {
+		if err := h.Sysctl(key, value); err != nil {
+			return err
 		}
-		if err := h.Up(name); err != nil {
+	}
+	for _, vip := range vips {
+		if err := h.AddAddr("lo", netip.PrefixFrom(vip, vip.BitLen())); err != nil {
 			return err
 		}
 	}
@@ -172,12 +242,23 @@ func (l *Lab) Close() error {
 			errs = append(errs, h.Close())
 		}
 	}
+	for _, n := range l.others {
+		errs = append(errs, n.Close())
+	}
 	return errors.Join(errs...)
 }
 
 func newHost(name, ipv4, ipv6 string) (Host, error) {
 	n, err := New(name)
 	return Host{n, netip.MustParseAddr(ipv4), netip.MustParseAddr(ipv6)}, err
+}
+
+// of is the host's address of the family of another.
+func (h Host) of(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return h.IPv4
+	}
+	return h.IPv6
 }
 
 // end is the host's end of a link, with its addresses in a /24 and a /64.

@@ -128,40 +128,6 @@ func TestDialRefusesNames(t *testing.T) {
 	}
 }
 
-func TestDirectorReachesServers(t *testing.T) {
-	kernel.RequireBPF(t)
-	for _, method := range []struct {
-		name string
-		netlab.Method
-	}{{"NAT", netlab.NAT}, {"DR", netlab.DR}, {"TUN", netlab.TUN}} {
-		t.Run(method.name, func(t *testing.T) {
-			lab, err := netlab.NewDirector(netlab.Options{Servers: 3, Method: method.Method})
-			if errors.Is(err, unix.EOPNOTSUPP) && method.Method == netlab.TUN {
-				t.Skipf("kernel has no tunnels: %v", err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := lab.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
-			if len(lab.Servers) != 3 {
-				t.Fatalf("%d servers, want 3", len(lab.Servers))
-			}
-			for _, server := range lab.Servers {
-				echo(t, server.Namespace, lab.Director.Namespace, server.IPv4)
-				echo(t, server.Namespace, lab.Director.Namespace, server.IPv6)
-			}
-			if method.Method == netlab.NAT {
-				echo(t, lab.Servers[2].Namespace, lab.Client.Namespace, lab.Servers[2].IPv4)
-				echo(t, lab.Servers[2].Namespace, lab.Client.Namespace, lab.Servers[2].IPv6)
-			}
-		})
-	}
-}
-
 // TestServersAnswerPastTheDirector takes what the director would do with DR for
 // done: the packet to the service address arrives by the server's eth0.
 func TestServersAnswerPastTheDirector(t *testing.T) {

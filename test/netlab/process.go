@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -66,7 +68,12 @@ func (n *Namespace) ListenPacket(ctx context.Context, network, address string) (
 // DialContext connects from inside the namespace, and fits http.Transport.
 // The host in address must be an IP address: names would be asked for, and
 // dialled in parallel, outside.
-func (n *Namespace) DialContext(ctx context.Context, network, address string) (c net.Conn, err error) {
+func (n *Namespace) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.DialFrom(ctx, netip.AddrPort{}, network, address)
+}
+
+// DialFrom is DialContext from a local address and port; either may be zero.
+func (n *Namespace) DialFrom(ctx context.Context, from netip.AddrPort, network, address string) (c net.Conn, err error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("dial in %s: %w", n.name, err)
@@ -74,9 +81,21 @@ func (n *Namespace) DialContext(ctx context.Context, network, address string) (c
 	if net.ParseIP(host) == nil {
 		return nil, fmt.Errorf("dial in %s: %q is not an IP address", n.name, host)
 	}
+	dialer := &net.Dialer{LocalAddr: local(network, from)}
 	err = n.Do(func() (err error) {
-		c, err = new(net.Dialer).DialContext(ctx, network, address)
+		c, err = dialer.DialContext(ctx, network, address)
 		return err
 	})
 	return c, err
+}
+
+// local is nil for the zero address, which leaves the choice to the kernel.
+func local(network string, from netip.AddrPort) net.Addr {
+	switch {
+	case from == netip.AddrPort{}:
+		return nil
+	case strings.HasPrefix(network, "udp"):
+		return net.UDPAddrFromAddrPort(from)
+	}
+	return net.TCPAddrFromAddrPort(from)
 }

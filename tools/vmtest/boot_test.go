@@ -34,6 +34,7 @@ func TestBoot(t *testing.T) {
 		{"power off", "busybox poweroff -f", nil, failed, "", "without a report"},
 		{"timeout", "sleep 100", []string{"-timeout", "6s"}, failed, "", "not done after 6s"},
 		{"IPVS", "cat /proc/net/ip_vs; ls -d /sys/module/ip_vs_wlc /sys/module/ip_vs_mh", nil, 0, "IP Virtual Server", ""},
+		{"tunnels", "cd /sys/module && ls -d ipip sit ip6_tunnel fou fou6 pktgen 8021q bridge", nil, 0, "pktgen", ""},
 		{"shared libraries", "/usr/bin/env true", []string{"-file", "env:/usr/bin/env"}, 0, "", ""},
 	}
 	for _, tt := range tests {

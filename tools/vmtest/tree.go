@@ -22,7 +22,7 @@ func modulePatterns() []string {
 	return []string{
 		"veth", "dummy", "8021q", "bridge", "tun", "macvlan",
 		"ip_vs*", "nf_conntrack", "nf_defrag_ipv[46]",
-		"ipip", "ip6_tunnel", "ip_tunnel", "fou", "fou6", "ip_gre", "ip6_gre",
+		"ipip", "sit", "ip6_tunnel", "ip_tunnel", "fou", "fou6", "ip_gre", "ip6_gre", "pktgen",
 		"sch_ingress", "sch_netem", "cls_bpf", "act_bpf", "act_mirred", "act_gact",
 		"xfrm_user", "nf_tables", "nft_ct", "nft_nat", "nft_masq",
 	}
