@@ -23,17 +23,15 @@ type dialFunc func(ctx context.Context, target netip.AddrPort) (net.Conn, error)
 // Dial connects to a real server. The caller closes the connection: with abort
 // where nothing was sent on it, with Close where bytes were exchanged.
 func (d Dialer) Dial(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
-	var source netip.AddrPort
-	if d.Source.IsValid() {
-		source = netip.AddrPortFrom(d.Source, 0)
-	}
 	// Keep-alive probes only cost system calls: a check's deadline ends it first.
 	dialer := net.Dialer{KeepAlive: -1}
-	conn, err := dialer.DialTCP(ctx, "tcp", source, target)
-	if err != nil {
-		return nil, err // not conn: a nil *TCPConn is not a nil Conn
+	if d.Source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.Source, 0))
 	}
-	return conn, nil
+	if err := d.prepare(ctx, &dialer); err != nil {
+		return nil, err
+	}
+	return dialer.DialContext(ctx, "tcp", target.String())
 }
 
 // abort closes a connection with a reset. A bare connect that ended with a FIN

@@ -3,6 +3,8 @@
 package state
 
 import (
+	"fmt"
+
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
@@ -13,25 +15,34 @@ import (
 func Probes(cfg *config.Config) []checkers.Probe {
 	var probes []checkers.Probe
 	seen := map[checkers.Key]bool{}
+	errands := cfg.Errands()
 	for _, pool := range cfg.Pools {
-		for _, name := range pool.Checks {
-			check, ok := cfg.Check(name)
-			if !ok {
-				continue // validation refuses it
-			}
+		for _, check := range poolChecks(cfg, pool) {
 			for _, server := range pool.Servers {
 				key := probeKey(check, server)
 				if seen[key] {
 					continue
 				}
 				seen[key] = true
-				probes = append(probes, checkers.Probe{
+				p := checkers.Probe{
 					Key: key, Checker: check.Checker, Timing: check.Timing, Fingerprint: check.Fingerprint,
-				})
+				}
+				service, _, asked := cfg.Asked(check, pool, server)
+				if asked {
+					p = through(p, errands[config.Errand{Service: service.Name, Pool: pool.Name, Server: server.Name}])
+				}
+				probes = append(probes, p)
 			}
 		}
 	}
 	return probes
+}
+
+// through makes a probe take the way of the data.
+func through(p checkers.Probe, m config.Marked) checkers.Probe {
+	p.Checker = checkers.Through(p.Checker, checkers.Way{Service: m.At, Mark: m.Mark})
+	p.Fingerprint += fmt.Sprintf(" at %s by mark %#x", m.At, m.Mark)
+	return p
 }
 
 // probeKey names the probe of a check on a server.

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checkers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Way is how a check reaches a real server as clients do: it connects to the
+// service's address, and its packets bear a mark by which the forwarding engine
+// takes them to that very server.
+type Way struct {
+	Service netip.AddrPort
+	Mark    uint32 // SO_MARK of socket(7); CAP_NET_ADMIN is needed
+}
+
+// Through makes a checker ask its targets by a way. The target says which real
+// server that is.
+func Through(c Checker, w Way) Checker { return detour{c, w} }
+
+type detour struct {
+	Checker
+	way Way
+}
+
+// Check implements Checker.
+func (d detour) Check(ctx context.Context, target netip.AddrPort) Result {
+	ctx = context.WithValue(ctx, errand{}, &errand{d.way, target.Addr()})
+	return d.Checker.Check(ctx, d.way.Service)
+}
+
+// errand is a way and the server at its end. A context carries it from the
+// check to the dialer, past the checks of all types, which need not know.
+type errand struct {
+	way    Way
+	server netip.Addr
+}
+
+// prepare makes the dialer take the way that ctx asks for, if any.
+func (d *Dialer) prepare(ctx context.Context, dialer *net.Dialer) error {
+	e, ok := ctx.Value(errand{}).(*errand)
+	if !ok {
+		return nil
+	}
+	source := d.Source
+	if !source.IsValid() {
+		var err error
+		if source, err = sourceTowards(e.server); err != nil {
+			return err
+		}
+	}
+	dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
+	dialer.Control = func(_, _ string, c syscall.RawConn) error {
+		var marked error
+		err := c.Control(func(fd uintptr) {
+			marked = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(e.way.Mark))
+		})
+		if err != nil {
+			return err
+		}
+		return os.NewSyscallError("setsockopt SO_MARK", marked)
+	}
+	return nil
+}
+
+// sourceTowards is the director's address on the way to a server. It has to be
+// named: the service's own address is the director's too, and the kernel would
+// take that, to which no server's answer ever comes back. Nothing is sent.
+func sourceTowards(server netip.Addr) (netip.Addr, error) {
+	const discard = 9 // any port will do
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, discard)))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find the director's address towards %s: %w", server, err)
+	}
+	defer func() { _ = c.Close() }()
+	local, _ := c.LocalAddr().(*net.UDPAddr) // of udp it is one
+	return local.AddrPort().Addr().Unmap(), nil
+}
