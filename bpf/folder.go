@@ -66,10 +66,10 @@ func onBPFFS(path string) bool {
 	return unix.Statfs(path, &fs) == nil && fs.Type == unix.BPF_FS_MAGIC
 }
 
-// own lists the names that this build pins in its folder, the folder of links
-// among them.
+// own lists the names that this build may have pinned in its folder, the folder of
+// links among them.
 func own(spec *ebpf.CollectionSpec) []string {
-	names := []string{linkFolder}
+	names := []string{linkFolder, nextPin}
 	for name := range spec.Maps {
 		names = append(names, name)
 	}

@@ -19,14 +19,28 @@ const DefaultPinPath = "/sys/fs/bpf/maitred"
 // resetLimit is how many orphans each CPU resets in a tenth of a second.
 const resetLimit = 1000
 
-// Maps is the sorry engine in the kernel. Its methods may be called from any
+// Maps is what maitred has in the kernel. Its methods may be called from any
 // goroutine; one process at a time may write.
 type Maps struct {
-	mu     sync.Mutex
 	engine *bpf.Engine
-	ids    map[Key]uint32    // of the rows
+
+	mu     sync.Mutex
+	ids    map[Key]uint32    // of the services that have a row or are forwarded
 	slots  map[PageID]uint32 // where each page is
 	doomed map[PageID]bool   // deleted, but still the former page of a row
+
+	forwarded map[uint32]bool   // the ids that have a row in forwards
+	stale     map[uint32]uint64 // those that may have flows of a service that is gone: which deletion it was
+	deletions uint64            // of rows in forwards
+	unswept   bool              // nobody has looked for flows of what was gone before
+
+	rowOf      map[ServerID]uint16
+	serverRows map[uint16]*serverRow
+	lastRow    uint16
+	ringOf     map[uint32]*ring // by id
+	rings      map[ringSum]*ring
+
+	sweeping sync.Mutex // held before mu
 }
 
 // Options says how large the tables of forwarding are to be.
@@ -43,15 +57,29 @@ func Open(pinPath string, o Options) (*Maps, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Maps{engine: engine, ids: map[Key]uint32{}, slots: map[PageID]uint32{}, doomed: map[PageID]bool{}}
-	if err := errors.Join(m.adoptPages(), m.adoptKeys()); err != nil {
+	m := &Maps{
+		engine: engine, unswept: true,
+		ids: map[Key]uint32{}, slots: map[PageID]uint32{}, doomed: map[PageID]bool{},
+		forwarded: map[uint32]bool{}, stale: map[uint32]uint64{},
+		rowOf: map[ServerID]uint16{}, serverRows: map[uint16]*serverRow{},
+		ringOf: map[uint32]*ring{}, rings: map[ringSum]*ring{},
+	}
+	if err := m.adopt(); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
 	return m, nil
 }
 
+// adopt notes what a process before this one has left in force.
+func (m *Maps) adopt() error {
+	if err := errors.Join(m.adoptPages(), m.adoptKeys()); err != nil {
+		return err
+	}
+	return errors.Join(m.adoptServers(), m.adoptForwards())
+}
+
 // Close gives the descriptors back. All that is pinned stays in force.
-func (m *Maps) Close() error { return m.engine.Close() }
+func (m *Maps) Close() error { return errors.Join(m.closeRings(), m.engine.Close()) }
 
 // Fleeting tells that what is pinned ends with this process, because the BPF file
 // system is mounted in its mount namespace alone.

@@ -3,10 +3,8 @@
 package maps
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"github.com/cilium/ebpf"
 
@@ -71,10 +69,12 @@ func (m *Maps) PutService(k Key, s Service) error {
 func (m *Maps) DeleteService(k Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.engine.Services.Delete(keyTo(k)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := deleteRow(m.engine.Services, keyTo(k)); err != nil {
 		return fmt.Errorf("delete service %s: %w", k.Addr, err)
 	}
-	delete(m.ids, k)
+	if err := m.releaseID(k); err != nil {
+		return err
+	}
 	return m.buryNow()
 }
 
@@ -101,45 +101,4 @@ func (m *Maps) rows() (map[bpf.DirectorEndpoint]bpf.DirectorService, error) {
 		return nil, fmt.Errorf("list the services: %w", err)
 	}
 	return out, nil
-}
-
-// newID finds a row of counters for a new service, and clears it.
-func (m *Maps) newID(k Key) (uint32, error) {
-	delete(m.ids, k)                  // somebody else may have deleted the row
-	taken := map[uint32]bool{0: true} // 0 counts what is nobody's
-	for _, id := range m.ids {
-		taken[id] = true
-	}
-	id := uint32(0)
-	for taken[id] {
-		id++
-	}
-	if err := m.clearCounters(id); err != nil {
-		return 0, err
-	}
-	m.ids[k] = id
-	return id, nil
-}
-
-// keyTo gives the kernel's form of a key: IPv4 addresses are mapped, and what
-// is in wire order on the wire is in wire order here.
-func keyTo(k Key) bpf.DirectorEndpoint {
-	out := bpf.DirectorEndpoint{Protocol: k.Proto}
-	addr := k.Addr.Addr().As16()
-	for i := range out.Address {
-		out.Address[i] = binary.NativeEndian.Uint32(addr[4*i:])
-	}
-	port := binary.BigEndian.AppendUint16(nil, k.Addr.Port())
-	out.Port = binary.NativeEndian.Uint16(port)
-	return out
-}
-
-func keyFrom(k bpf.DirectorEndpoint) Key {
-	var addr []byte
-	for _, word := range k.Address {
-		addr = binary.NativeEndian.AppendUint32(addr, word)
-	}
-	port := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, k.Port))
-	ip, _ := netip.AddrFromSlice(addr) // 16 bytes are an address
-	return Key{Addr: netip.AddrPortFrom(ip.Unmap(), port), Proto: k.Protocol}
 }

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/maitred-lb/maitred/bpf"
+)
+
+// Sweep removes the flows that are over and counts the others. Over is what was
+// idle for too long, what belongs to a service that is not forwarded or to a
+// server that is gone, and, unless the service keeps such flows, what belongs to
+// one that is down. The programs would find all that out at the next packet;
+// until then it would take room.
+func (m *Maps) Sweep() (Census, error) {
+	m.sweeping.Lock()
+	defer m.sweeping.Unlock()
+	m.mu.Lock()
+	began := m.beginSweep()
+	m.mu.Unlock() // what follows takes long where there are many flows
+	s, err := m.sweep()
+	if err != nil {
+		return Census{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endSweep(began, s)
+	return s.census(), nil
+}
+
+// sweepLocked is Sweep for those who hold mu.
+func (m *Maps) sweepLocked() (Census, error) {
+	began := m.beginSweep()
+	s, err := m.sweep()
+	if err != nil {
+		return Census{}, err
+	}
+	m.endSweep(began, s)
+	return s.census(), nil
+}
+
+// sweepStart is how far things were when a sweep began: what it finds says
+// nothing of what came after.
+type sweepStart struct {
+	deletions uint64
+	rises     map[uint16]int
+}
+
+func (m *Maps) beginSweep() sweepStart {
+	s := sweepStart{deletions: m.deletions, rises: make(map[uint16]int, len(m.serverRows))}
+	for at, r := range m.serverRows {
+		s.rises[at] = r.rises
+	}
+	return s
+}
+
+// endSweep notes which ids and rows no flow names any more.
+func (m *Maps) endSweep(began sweepStart, s *sweeper) {
+	m.unswept = false
+	for id, deletion := range m.stale {
+		if deletion <= began.deletions {
+			delete(m.stale, id)
+		}
+	}
+	for at, rises := range began.rises {
+		up := s.view.servers[at].State == bpf.DirectorServerStateSERVER_UP
+		if r := m.serverRows[at]; r != nil && !up && s.byServer[at] == 0 {
+			r.empty = rises
+		}
+	}
+}
+
+// sweeper goes through the flows once.
+type sweeper struct {
+	view      view
+	bindings  *ebpf.Map
+	byServer  []int // flows that stay, by row
+	byService []int // and by id
+	capacity  int
+	removed   int
+	took      time.Duration
+}
+
+func (m *Maps) sweep() (*sweeper, error) {
+	start := time.Now()
+	v, err := m.view()
+	if err != nil {
+		return nil, err
+	}
+	s := &sweeper{
+		view: v, bindings: m.engine.Bindings,
+		byServer: make([]int, len(v.servers)), byService: make([]int, len(v.forwards)),
+	}
+	for name, table := range map[string]*ebpf.Map{"flows": m.engine.Flows, "fresh": m.engine.Fresh} {
+		s.capacity += int(table.MaxEntries())
+		if err := s.flows(table); err != nil {
+			return nil, fmt.Errorf("sweep table %s: %w", name, err)
+		}
+	}
+	if err := s.fragments(m.engine.Fragments); err != nil {
+		return nil, fmt.Errorf("sweep table fragments: %w", err)
+	}
+	s.took = time.Since(start)
+	return s, nil
+}
+
+func (s *sweeper) flows(table *ebpf.Map) error {
+	var over []bpf.DirectorFlowKey
+	return eachBatch(table, func(keys []bpf.DirectorFlowKey, values []bpf.DirectorFlow) (bool, error) {
+		now, err := clock()
+		if err != nil {
+			return false, err
+		}
+		over = over[:0]
+		for i, f := range values {
+			if !s.over(keys[i], f, now) {
+				s.byServer[f.Server]++
+				s.byService[keys[i].Service]++
+				continue
+			}
+			over = append(over, keys[i])
+			if err := s.unbind(keys[i], f); err != nil {
+				return false, err
+			}
+		}
+		s.removed += len(over)
+		return true, deleteAll(table, over)
+	})
+}
+
+func (s *sweeper) over(k bpf.DirectorFlowKey, f bpf.DirectorFlow, now uint16) bool {
+	if int(k.Service) >= len(s.view.forwards) || !s.view.forwards[k.Service].forwarded() {
+		return true
+	}
+	switch s.view.server(f).State {
+	case bpf.DirectorServerStateSERVER_NONE:
+		return true
+	case bpf.DirectorServerStateSERVER_DOWN:
+		if s.view.forwards[k.Service].Down != bpf.DirectorDownFateDOWN_KEEP {
+			return true
+		}
+	case bpf.DirectorServerStateSERVER_UP, bpf.DirectorServerStateSERVER_DRAIN:
+	}
+	limit := s.view.timeout(f.State)
+	return limit > 0 && idleSeconds(f.Seen, now) > limit
+}
+
+// unbind frees the port of a full NAT's flow, unless another flow has it by now.
+func (s *sweeper) unbind(k bpf.DirectorFlowKey, f bpf.DirectorFlow) error {
+	server := s.view.server(f)
+	if server.Method != bpf.DirectorMethodMETHOD_FULLNAT || int(k.Service) >= len(s.view.forwards) {
+		return nil
+	}
+	service := s.view.forwards[k.Service].Service
+	key := bpf.DirectorBindingKey{
+		Server: bpf.DirectorEndpoint{Address: server.Address, Port: server.Port, Protocol: service.Protocol},
+		Port:   f.Port, Source: uint16(f.Source),
+	}
+	if key.Server.Port == 0 {
+		key.Server.Port = service.Port
+	}
+	var b bpf.DirectorBinding
+	switch err := s.bindings.Lookup(key, &b); {
+	case errors.Is(err, ebpf.ErrKeyNotExist) || err == nil && b.Flow != k:
+		return nil
+	case err != nil:
+		return fmt.Errorf("read a binding: %w", err)
+	}
+	if err := deleteRow(s.bindings, key); err != nil {
+		return fmt.Errorf("delete a binding: %w", err)
+	}
+	return nil
+}
+
+// fragments removes the notes on datagrams of what is gone: a number that names
+// another by then must not be found in them.
+func (s *sweeper) fragments(table *ebpf.Map) error {
+	return eachBatch(table, func(keys []bpf.DirectorFragmentKey, ways []bpf.DirectorFragmentWay) (bool, error) {
+		var over []bpf.DirectorFragmentKey
+		for i, w := range ways {
+			id := int(w.Flow.Service)
+			gone := s.view.server(bpf.DirectorFlow{Server: w.Server}).State == bpf.DirectorServerStateSERVER_NONE
+			if gone || id >= len(s.view.forwards) || !s.view.forwards[id].forwarded() {
+				over = append(over, keys[i])
+			}
+		}
+		return true, deleteAll(table, over)
+	})
+}
+
+func (s *sweeper) census() Census {
+	c := Census{
+		Flows: map[ServerID]int{}, ByService: map[Key]int{},
+		Capacity: s.capacity, Removed: s.removed, Took: s.took,
+	}
+	for at, n := range s.byServer {
+		if n > 0 {
+			c.Flows[serverIDFrom(s.view.servers[at])] += n
+			c.Total += n
+		}
+	}
+	for id, n := range s.byService {
+		if n > 0 {
+			c.ByService[keyFrom(s.view.forwards[id].Service)] += n
+		}
+	}
+	return c
+}
