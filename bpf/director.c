@@ -3,97 +3,169 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 
 /*
- * The sorry engine: answers the clients of a service that has no real server
- * left, in the kernel and with no state. XDP answers where the driver has it;
- * tc answers what XDP had no room for, and everything elsewhere.
+ * The director: forwards what comes to a service to its real servers, and
+ * answers the clients of a service that has none left. XDP does what is plain;
+ * tc does what XDP has no room or no means for, and all of it elsewhere.
  */
 
 #include "answer.h"
+#include "choose.h"
+#include "forward.h"
+#include "judge.h"
 #include "service.h"
-#include "syn.h"
 #include "tables.h"
 
-/* What a packet to a service that is not simply serving deserves. */
-static __always_inline enum verdict
-judge(const struct frame *f, const struct packet *p, const struct service *svc,
-      const struct page **page, struct reply *r)
-{
-	bool linger = svc->mode == MODE_LINGER;
-	struct cookie c = {};
-	__u32 zero = 0;
-	const struct setting *s = bpf_map_lookup_elem(&settings, &zero);
-
-	if (!s || !svc->page[svc->current & 1])
-		return PASS_NO_PAGE;
-	if (p->first_fragment && !linger)
-		return svc->orphans == ORPHAN_PASS ? PASS_ORPHAN :
-						     DROP_FRAGMENT;
-	if (p->first_fragment)
-		return PASS_LINGER;
-	if ((p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
-		return linger ? PASS_LINGER : on_syn(f, p, s, svc, r);
-	if (!(p->flags & (TCP_ACK | TCP_RST)) ||
-	    (p->flags & (TCP_SYN | TCP_FIN)) == (TCP_SYN | TCP_FIN))
-		return linger ? PASS_LINGER : DROP_FLAGS;
-	if (p->flags & TCP_ACK && !(p->flags & TCP_SYN)) {
-		*page = cookie_read(p, s, svc, &c);
-		if (*page && ours(p, svc, &c, *page))
-			return on_exchange(f, p, &c, *page, r);
-		*page = NULL;
+/*
+ * Each step is a global function, which the verifier walks through once and by
+ * itself: inlined, every path through one would go on through all the rest. The
+ * barrier keeps clang from passing nothing where a step has no use for ctx.
+ */
+#define STEP(name, given, call, ...)                                        \
+	__noinline enum verdict name##_xdp(struct xdp_md *ctx,              \
+					   struct packet *p, ##__VA_ARGS__) \
+	{                                                                   \
+		const struct frame frame = { .ctx = ctx, .xdp = true };     \
+		const struct frame *f = &frame;                             \
+                                                                            \
+		barrier_var(ctx);                                           \
+		return p && given ? call : PASS_MALFORMED;                  \
+	}                                                                   \
+                                                                            \
+	__noinline enum verdict name##_tc(struct __sk_buff *ctx,            \
+					  struct packet *p, ##__VA_ARGS__)  \
+	{                                                                   \
+		const struct frame frame = { .ctx = ctx, .xdp = false };    \
+		const struct frame *f = &frame;                             \
+                                                                            \
+		barrier_var(ctx);                                           \
+		return p && given ? call : PASS_MALFORMED;                  \
 	}
-	return linger ? PASS_LINGER : on_orphan(p, s, svc, r);
+
+STEP(parse, true, parse(f, p))
+STEP(judge, svc &&r, judge(f, p, svc, r), const struct service *svc,
+     struct reply *r)
+STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
+STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
+STEP(back, w, nat_back(f, p, w), struct way *w)
+STEP(later, w, fragment_later(f, p, w), struct way *w)
+STEP(error, w, icmp_error(f, p, w), struct way *w)
+STEP(expired, true, icmp_expired(f, p))
+STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
+
+#define DO(step, f, ...)                                \
+	((f)->xdp ? step##_xdp((f)->ctx, __VA_ARGS__) : \
+		    step##_tc((f)->ctx, __VA_ARGS__))
+
+/* Delivers the packet to the way's server. */
+static __always_inline enum verdict
+send(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
+{
+	__u32 bytes = frame_length(f);
+
+	v = DO(deliver, f, p, w, v);
+	if (v >= FORWARD_FLOW && v <= FORWARD_PROBE)
+		tally(w, bytes);
+	else if (v == PASS_DEFERRED && w->opens)
+		flow_defer(p, w);
+	return v;
 }
 
 /*
- * Global functions, which the verifier walks through once and by themselves:
- * inlined, every path through the headers would go on through all the rest.
+ * A packet to a service that is to have it: unforwarded is the verdict where
+ * forwarding is left to others.
  */
-__noinline enum verdict parse_xdp(struct xdp_md *ctx, struct packet *p)
+static __always_inline enum verdict forward(const struct frame *f,
+					    struct packet *p, struct way *w,
+					    struct reply *r,
+					    enum verdict unforwarded)
 {
-	struct frame f = { .ctx = ctx, .xdp = true };
+	const struct forward *fwd = bpf_map_lookup_elem(&forwards, &w->service);
+	enum verdict v;
 
-	return p ? parse(&f, p) : PASS_MALFORMED;
+	if (!fwd || (!fwd->slots && !fwd->service.protocol))
+		return unforwarded;
+	if (f->xdp && (p->part != PART_WHOLE || p->hops <= 1))
+		return PASS_DEFERRED;
+	if (p->hops <= 1)
+		return ANSWER_EXPIRED;
+	v = choose(p, w, r);
+	if (v != FORWARD_FLOW && v != FORWARD_OPEN)
+		return v;
+	if (p->part == PART_FIRST)
+		fragment_note(p, w);
+	return send(f, p, w, v);
 }
 
-__noinline enum verdict parse_tc(struct __sk_buff *ctx, struct packet *p)
+/* A packet with ports. */
+static __always_inline enum verdict
+serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 {
-	struct frame f = { .ctx = ctx, .xdp = false };
+	const struct service *svc = service_of(p);
+	enum verdict v = PASS_SERVED;
 
-	return p ? parse(&f, p) : PASS_MALFORMED;
+	if (!svc)
+		return f->xdp && p->part != PART_WHOLE ? PASS_NO_SERVICE :
+							 DO(back, f, p, w);
+	w->service = svc->id;
+	if (svc->mode != MODE_SERVE)
+		v = DO(judge, f, p, svc, r);
+	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN)
+		v = forward(f, p, w, r, v);
+	return v;
 }
 
-static __always_inline int sorry(const struct frame *f)
+/* What has no ports, or is an error: XDP leaves it to tc, which counts it. */
+static __always_inline enum verdict portless(const struct frame *f,
+					     struct packet *p, struct way *w)
+{
+	enum verdict v;
+
+	if (f->xdp)
+		return p->part == PART_LATER ? PASS_FRAGMENT : PASS_PROTOCOL;
+	if (p->part == PART_LATER)
+		v = later_tc(f->ctx, p, w);
+	else if (p->part == PART_WHOLE)
+		v = error_tc(f->ctx, p, w);
+	else
+		v = PASS_PROTOCOL;
+	if (v != PARSED)
+		return v;
+	v = send(f, p, w, p->part == PART_LATER ? FORWARD_FLOW : FORWARD_ERROR);
+	/* Neither is answered with an error: RFC 1122, 3.2.2; RFC 4443, 2.4. */
+	return v < FORWARD_FLOW ? DROP_NO_ROUTE : v;
+}
+
+static __always_inline int direct(const struct frame *f)
 {
 	__u32 bytes = frame_length(f);
-	const struct service *svc = NULL;
-	const struct page *page = NULL;
 	struct packet p = {};
 	struct reply r = {};
+	struct way w = {};
 	enum verdict v;
-	__u32 id = 0;
 
-	v = f->xdp ? parse_xdp(f->ctx, &p) : parse_tc(f->ctx, &p);
+	v = DO(parse, f, &p);
 	if (v == PARSED) {
-		svc = service_of(&p);
-		v = svc ? PASS_SERVED : PASS_NO_SERVICE;
-	}
-	if (svc) {
-		id = svc->id;
-		if (svc->mode != MODE_SERVE)
-			v = judge(f, &p, svc, &page, &r);
-		else if (ring_at(id, 0))
-			v = PASS_NO_SERVER;
+		w.now = bpf_ktime_get_coarse_ns();
+		if (p.part == PART_LATER ||
+		    (p.protocol != IPPROTO_TCP && p.protocol != IPPROTO_UDP))
+			v = portless(f, &p, &w);
+		else
+			v = serve(f, &p, &w, &r);
 	}
 	if (r.flags)
-		v = answer(f, &p, &r, page, v);
+		v = DO(answer, f, &p, &r, v);
+	else if (!f->xdp && v == ANSWER_EXPIRED)
+		v = expired_tc(f->ctx, &p);
+	else if (!f->xdp && v == ANSWER_TOO_BIG)
+		v = too_big_tc(f->ctx, &p, w.route.mtu);
 	/* What XDP passes comes by tc, and is counted there. */
 	if (!f->xdp || v >= PASS_DEFERRED)
-		count(id, v, bytes);
+		count(w.service, v, bytes);
 	if (v <= PASS_DEFERRED)
 		return frame_pass(f);
-	if (v >= DROP_ACK)
-		return frame_drop(f);
-	return frame_send(f);
+	if (v < FORWARD_FLOW)
+		return frame_send(f);
+	return v < DROP_ACK ? p.action : frame_drop(f);
 }
 
 SEC("xdp")
@@ -101,7 +173,7 @@ int maitred_xdp(struct xdp_md *ctx)
 {
 	struct frame f = { .ctx = ctx, .xdp = true };
 
-	return sorry(&f);
+	return direct(&f);
 }
 
 SEC("tc")
@@ -109,7 +181,7 @@ int maitred_tc(struct __sk_buff *ctx)
 {
 	struct frame f = { .ctx = ctx, .xdp = false };
 
-	return sorry(&f);
+	return direct(&f);
 }
 
 /* The GPL half of the licence: some helpers are for such programs alone. */

@@ -91,11 +91,12 @@ type DirectorFlowKey struct {
 type DirectorFlowState uint8
 
 const (
-	DirectorFlowStateFLOW_NEW   DirectorFlowState = 0
-	DirectorFlowStateFLOW_OPEN  DirectorFlowState = 1
-	DirectorFlowStateFLOW_FIN   DirectorFlowState = 2
-	DirectorFlowStateFLOW_RESET DirectorFlowState = 3
-	DirectorFlowStateFLOW_UDP   DirectorFlowState = 4
+	DirectorFlowStateFLOW_NEW    DirectorFlowState = 0
+	DirectorFlowStateFLOW_OPEN   DirectorFlowState = 1
+	DirectorFlowStateFLOW_FIN    DirectorFlowState = 2
+	DirectorFlowStateFLOW_RESET  DirectorFlowState = 3
+	DirectorFlowStateFLOW_UDP    DirectorFlowState = 4
+	DirectorFlowStateFLOW_PICKED DirectorFlowState = 5
 )
 
 type DirectorForward struct {
@@ -184,7 +185,7 @@ type DirectorRoute struct {
 	Mtu       uint32
 	Target    [6]uint8
 	Source    [6]uint8
-	Pad       uint32
+	Xdp       uint32
 }
 
 type DirectorServer struct {

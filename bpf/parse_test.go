@@ -32,7 +32,7 @@ func TestPassed(t *testing.T) {
 			"arp": {packet.Raw{Src: e.client.Addr(), Dst: e.vip.Addr(), Payload: make([]byte, 30),
 				Link: packet.Link{EtherType: packet.EtherTypeARP}}.Bytes(), DirectorVerdictPASS_NOT_IP},
 			"three tags": {with(func(p *packet.TCP) { p.Link.VLANs = []uint16{1, 2, 3} }), DirectorVerdictPASS_NOT_IP},
-			"udp":        {packet.UDP{Src: e.client, Dst: e.vip, Payload: make([]byte, 30)}.Bytes(), DirectorVerdictPASS_PROTOCOL},
+			"udp":        {packet.UDP{Src: e.client, Dst: e.vip, Payload: make([]byte, 30)}.Bytes(), DirectorVerdictPASS_NO_SERVICE},
 			"icmp":       {packet.ICMP{Src: e.client.Addr(), Dst: e.vip.Addr(), Type: 8}.Bytes(), DirectorVerdictPASS_PROTOCOL},
 			"no next":    {packet.Raw{Src: e.client.Addr(), Dst: e.vip.Addr(), Proto: packet.ProtoNoNext}.Bytes(), DirectorVerdictPASS_PROTOCOL},
 			"other port": {with(func(p *packet.TCP) { p.Dst = other }), DirectorVerdictPASS_NO_SERVICE},

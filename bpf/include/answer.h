@@ -90,10 +90,12 @@ static __always_inline int write_payload(const struct frame *f,
  * Turns the frame into the answer. PASS_DEFERRED and an untouched frame where
  * XDP had no room for it.
  */
-static __always_inline enum verdict
-answer(const struct frame *f, const struct packet *p, const struct reply *r,
-       const struct page *page, enum verdict v)
+static __always_inline enum verdict answer(const struct frame *f,
+					   const struct packet *p,
+					   const struct reply *r,
+					   enum verdict v)
 {
+	const struct page *page = r->page ? page_at(r->page) : NULL;
 	__u32 surplus = p->l4 - p->l3 - ip_header_size(p);
 	__u32 size = p->l4 + tcp_header_size(r) + r->length;
 

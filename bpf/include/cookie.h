@@ -31,6 +31,7 @@
 struct cookie {
 	__u8 class;
 	__u32 offset; /* of the next byte that the client wants */
+	__u32 page; /* the slot of the page that it is of */
 };
 
 #define SEGMENT_MAX 1440
@@ -174,7 +175,8 @@ static __always_inline const struct page *cookie_read(const struct packet *p,
 found:
 	c->class = diff >> 16 & 3;
 	c->offset = diff & 0xffff;
-	page = page_at(svc->page[g & 1]);
+	c->page = svc->page[g & 1];
+	page = page_at(c->page);
 	return page && c->offset <= page->length + 1 ? page : NULL;
 }
 

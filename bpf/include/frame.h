@@ -49,12 +49,23 @@ static __always_inline __u32 frame_length(const struct frame *f)
 	return ((struct __sk_buff *)f->ctx)->len;
 }
 
-/* The MTU of the interface, in bytes of an IP packet. */
-static __always_inline __u32 frame_mtu(const struct frame *f)
+/* The interface that it came in by. */
+static __always_inline __u32 frame_interface(const struct frame *f)
+{
+	if (f->xdp)
+		return ((struct xdp_md *)f->ctx)->ingress_ifindex;
+	return ((struct __sk_buff *)f->ctx)->ifindex;
+}
+
+/*
+ * The MTU of an interface, in bytes of an IP packet; 0 where there is none such.
+ * An index of 0 is that of the interface that the frame came in by.
+ */
+static __always_inline __u32 frame_mtu(const struct frame *f, __u32 interface)
 {
 	__u32 mtu = 0;
 
-	return bpf_check_mtu(f->ctx, 0, &mtu, 0, 0) < 0 ? 0 : mtu;
+	return bpf_check_mtu(f->ctx, interface, &mtu, 0, 0) < 0 ? 0 : mtu;
 }
 
 /* A driver may leave the headers in page fragments, where tc can't see them. */

@@ -8,6 +8,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 
 #include "frame.h"
@@ -22,14 +23,28 @@ struct packet {
 	__be16 dport;
 	__u32 seq;
 	__u32 ack;
+	__u32 id; /* of a fragment's datagram, as it stands in the header */
+	__s32 action; /* what the program returns with FORWARD_* */
 	__u16 window;
 	__u16 l3; /* offsets from the start of the frame */
 	__u16 l4;
-	__u16 payload;
+	__u16 payload; /* behind the header of TCP, UDP or ICMP */
 	__u16 length; /* of the payload, in bytes */
+	__u16 total; /* of the IP packet, its header included */
+	__u8 protocol; /* TCP, UDP, ICMP or ICMPv6; any of a later fragment */
+	__u8 part; /* enum part */
+	__u8 hops; /* the time to live */
 	__u8 flags; /* TCP_* */
+	__u8 type; /* of ICMP */
+	__u8 code;
 	bool v6;
-	bool first_fragment;
+	bool pad;
+};
+
+enum part {
+	PART_WHOLE,
+	PART_FIRST, /* fragment: all headers are here */
+	PART_LATER, /* nothing behind the IP headers was read */
 };
 
 enum tcp_flags {
@@ -58,7 +73,7 @@ struct extension {
 	__u8 length; /* in units of 8 bytes, the first not counted */
 };
 
-struct fragment {
+struct fragment_header {
 	__u8 next;
 	__u8 reserved;
 	__be16 offset;
@@ -104,8 +119,8 @@ static __always_inline enum verdict parse_link(struct cursor *c,
 }
 
 /* Sets *left to the bytes that the packet holds behind its IP header. */
-static __always_inline enum verdict
-parse_ipv4(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
+static __always_inline enum verdict parse_ipv4(struct cursor *c,
+					       struct packet *p, __u32 *left)
 {
 	struct iphdr *ip = c->at;
 	__u32 header, total;
@@ -116,53 +131,66 @@ parse_ipv4(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
 	total = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || header < sizeof(*ip) || total < header)
 		return PASS_MALFORMED;
+	p->id = ip->id;
 	if (ip->frag_off & bpf_htons(0x1fff))
-		return PASS_FRAGMENT;
-	p->first_fragment = ip->frag_off & bpf_htons(0x2000);
+		p->part = PART_LATER;
+	else if (ip->frag_off & bpf_htons(0x2000))
+		p->part = PART_FIRST;
 	p->saddr[2] = bpf_htonl(0xffff);
 	p->saddr[3] = ip->saddr;
 	p->daddr[2] = bpf_htonl(0xffff);
 	p->daddr[3] = ip->daddr;
 	p->l4 = p->l3 + header;
-	*proto = ip->protocol;
+	p->total = total;
+	p->hops = ip->ttl;
+	p->protocol = ip->protocol;
 	*left = total - header;
 	c->at += header;
 	return PARSED;
 }
 
+static __always_inline bool is_extension(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_FRAGMENT;
+}
+
 static __always_inline enum verdict
-parse_extensions(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
+parse_extensions(struct cursor *c, struct packet *p, __u32 *left)
 {
 	/* One round more than there are headers: the last looks behind them. */
 	for (int i = 0; i <= EXTENSIONS_MAX; i++) {
 		struct extension *x = c->at;
-		struct fragment *frag = c->at;
+		struct fragment_header *frag = c->at;
 		__u32 length;
 
-		if (*proto != IPPROTO_HOPOPTS && *proto != IPPROTO_ROUTING &&
-		    *proto != IPPROTO_DSTOPTS && *proto != IPPROTO_FRAGMENT)
+		if (!is_extension(p->protocol))
 			return PARSED;
 		if ((void *)(frag + 1) > c->end)
 			return PASS_MALFORMED;
 		length = (x->length + 1) * 8;
-		if (*proto == IPPROTO_FRAGMENT) {
+		if (p->protocol == IPPROTO_FRAGMENT) {
+			p->id = frag->id;
 			if (frag->offset & bpf_htons(0xfff8))
-				return PASS_FRAGMENT;
-			p->first_fragment = frag->offset & bpf_htons(1);
+				p->part = PART_LATER;
+			else if (frag->offset & bpf_htons(1))
+				p->part = PART_FIRST;
 			length = sizeof(*frag);
 		}
 		if (length > *left)
 			return PASS_MALFORMED;
-		*proto = x->next;
+		p->protocol = x->next;
 		*left -= length;
 		p->l4 += length;
 		c->at += length;
+		if (p->part == PART_LATER)
+			return PARSED;
 	}
 	return PASS_MALFORMED;
 }
 
-static __always_inline enum verdict
-parse_ipv6(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
+static __always_inline enum verdict parse_ipv6(struct cursor *c,
+					       struct packet *p, __u32 *left)
 {
 	struct ipv6hdr *ip = c->at;
 
@@ -172,10 +200,12 @@ parse_ipv6(struct cursor *c, struct packet *p, __u8 *proto, __u32 *left)
 	__builtin_memcpy(p->daddr, &ip->daddr, sizeof(p->daddr));
 	p->v6 = true;
 	p->l4 = p->l3 + sizeof(*ip);
-	*proto = ip->nexthdr;
+	p->protocol = ip->nexthdr;
+	p->hops = ip->hop_limit;
 	*left = bpf_ntohs(ip->payload_len);
+	p->total = sizeof(*ip) + *left;
 	c->at = ip + 1;
-	return parse_extensions(c, p, proto, left);
+	return parse_extensions(c, p, left);
 }
 
 static __always_inline enum verdict parse_tcp(struct cursor *c,
@@ -200,6 +230,63 @@ static __always_inline enum verdict parse_tcp(struct cursor *c,
 	return PARSED;
 }
 
+/* A first fragment has not all the bytes that its length tells of. */
+static __always_inline enum verdict parse_udp(struct cursor *c,
+					      struct packet *p, __u32 left)
+{
+	struct udphdr *udp = c->at;
+	__u32 length;
+
+	if ((void *)(udp + 1) > c->end || left < sizeof(*udp))
+		return PASS_MALFORMED;
+	length = bpf_ntohs(udp->len);
+	if (length < sizeof(*udp) || (p->part == PART_WHOLE && length > left))
+		return PASS_MALFORMED;
+	p->sport = udp->source;
+	p->dport = udp->dest;
+	p->payload = p->l4 + sizeof(*udp);
+	p->length = left - sizeof(*udp);
+	return PARSED;
+}
+
+struct icmp {
+	__u8 type;
+	__u8 code;
+	__be16 check;
+	__be32 rest; /* of the header: the MTU, for one */
+};
+
+static __always_inline enum verdict parse_icmp(struct cursor *c,
+					       struct packet *p, __u32 left)
+{
+	struct icmp *icmp = c->at;
+
+	if ((void *)(icmp + 1) > c->end || left < sizeof(*icmp))
+		return PASS_MALFORMED;
+	p->type = icmp->type;
+	p->code = icmp->code;
+	p->payload = p->l4 + sizeof(*icmp);
+	p->length = left - sizeof(*icmp);
+	return PARSED;
+}
+
+static __always_inline enum verdict
+parse_transport(struct cursor *c, struct packet *p, __u32 left)
+{
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+		return parse_tcp(c, p, left);
+	case IPPROTO_UDP:
+		return parse_udp(c, p, left);
+	case IPPROTO_ICMP:
+		return p->v6 ? PASS_PROTOCOL : parse_icmp(c, p, left);
+	case IPPROTO_ICMPV6:
+		return p->v6 ? parse_icmp(c, p, left) : PASS_PROTOCOL;
+	default:
+		return PASS_PROTOCOL;
+	}
+}
+
 /* Returns PARSED, or the verdict on a packet that is none of ours. */
 static __always_inline enum verdict parse(const struct frame *f,
 					  struct packet *p)
@@ -208,7 +295,6 @@ static __always_inline enum verdict parse(const struct frame *f,
 	enum verdict v;
 	__be16 link = 0;
 	__u32 left = 0;
-	__u8 proto = 0;
 
 	frame_pull_headers(f);
 	c.at = frame_start(f);
@@ -218,21 +304,16 @@ static __always_inline enum verdict parse(const struct frame *f,
 	if (v != PARSED)
 		return v;
 	if (link == bpf_htons(ETH_P_IP))
-		v = parse_ipv4(&c, p, &proto, &left);
+		v = parse_ipv4(&c, p, &left);
 	else if (link == bpf_htons(ETH_P_IPV6))
-		v = parse_ipv6(&c, p, &proto, &left);
+		v = parse_ipv6(&c, p, &left);
 	else
 		v = PASS_NOT_IP;
-	if (v != PARSED)
-		return v;
-	if (proto != IPPROTO_TCP)
-		return PASS_PROTOCOL;
-	v = parse_tcp(&c, p, left);
-	if (v != PARSED)
-		return v;
-	if (p->l4 + left > frame_length(f))
-		return PASS_MALFORMED;
-	return PARSED;
+	if (v == PARSED && p->part != PART_LATER)
+		v = parse_transport(&c, p, left);
+	if (v == PARSED && p->l4 + left > frame_length(f))
+		v = PASS_MALFORMED;
+	return v;
 }
 
 #endif

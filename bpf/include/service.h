@@ -9,7 +9,7 @@ static __always_inline const struct service *service_of(const struct packet *p)
 {
 	struct endpoint key = {
 		.port = p->dport,
-		.protocol = IPPROTO_TCP,
+		.protocol = p->protocol,
 	};
 
 	__builtin_memcpy(key.address, p->daddr, sizeof(key.address));

@@ -50,7 +50,7 @@ static __always_inline __u32 path_mss(const struct frame *f,
 
 	if (p->v6)
 		return 1220;
-	mtu = frame_mtu(f);
+	mtu = frame_mtu(f, 0);
 	return (mtu > headers ? mtu : 1500) - headers;
 }
 

@@ -16,8 +16,10 @@ struct reply {
 	__u32 ack;
 	__u32 offset; /* of the payload within the page */
 	__u32 length; /* of the payload, 0 to SEGMENT_MAX */
+	__u32 page; /* its slot; 0: no payload */
 	__u16 mss; /* 0: no option */
-	__u8 flags;
+	__u8 flags; /* 0: nothing is to be said */
+	__u8 pad;
 };
 
 /* The end of what the client has sent: a FIN counts as one byte. */
@@ -185,6 +187,7 @@ on_exchange(const struct frame *f, const struct packet *p,
 {
 	r->seq = p->ack;
 	r->offset = c->offset;
+	r->page = c->page;
 	if (p->flags & TCP_RST)
 		return DROP_RESET;
 	if (c->offset > page->length)

@@ -172,6 +172,7 @@ enum flow_state {
 	FLOW_FIN, /* an end has said that it sends no more */
 	FLOW_RESET,
 	FLOW_UDP,
+	FLOW_PICKED, /* by XDP; its first packet is still to come by tc */
 } __attribute__((packed)); /* one byte */
 
 /*
@@ -232,7 +233,7 @@ struct route {
 	__u32 mtu; /* in bytes of an IP packet */
 	__u8 target[6]; /* MAC addresses */
 	__u8 source[6];
-	__u32 pad;
+	__u32 xdp; /* 1: the interface sends what XDP redirects to it */
 };
 
 /* What a router on the way to a server, or a client, has let know. */
