@@ -15,7 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Attachment is the sorry engine on one interface.
+// Attachment is the two programs on one interface.
 type Attachment struct {
 	Interface string
 	Index     int // of the interface
@@ -26,7 +26,7 @@ type Attachment struct {
 	NoXDP error
 }
 
-// AttachMode says where on an interface the engine sits.
+// AttachMode says where on an interface the programs sit.
 type AttachMode uint8
 
 // The modes. AttachAuto takes XDP where the driver has it natively, veth
@@ -42,10 +42,12 @@ const (
 // The kinds of pins under the link folder; clsact has no link, so the program
 // itself is pinned as a mark.
 const (
-	linkFolder = "links"
-	kindXDP    = "xdp"
-	kindTCX    = "tcx"
-	kindClsact = "clsact"
+	linkFolder      = "links"
+	kindXDP         = "xdp"
+	kindTCX         = "tcx"
+	kindClsact      = "clsact"
+	kindProbe       = "probe"
+	kindProbeClsact = "probeclsact"
 )
 
 // A BPF file system has no dots in names (bpf_lookup in kernel/bpf/inode.c),
@@ -76,7 +78,7 @@ func (e *Engine) attach(name string, mode AttachMode) (Attachment, error) {
 	if attrs.EncapType != "ether" && attrs.EncapType != "loopback" {
 		return a, fmt.Errorf("attach to %s: its packets have no Ethernet header (%s), which this version needs", name, attrs.EncapType)
 	}
-	if err := e.attachTC(iface); err != nil {
+	if err := e.attachTC(iface, e.ingress()); err != nil {
 		return a, fmt.Errorf("attach to %s by tc: %w", name, err)
 	}
 	a.TC = true
@@ -106,8 +108,7 @@ func (e *Engine) attach(name string, mode AttachMode) (Attachment, error) {
 func (e *Engine) Detach(name string) error {
 	err := errors.Join(
 		e.unpinLink(name, kindXDP),
-		e.unpinLink(name, kindTCX),
-		e.detachClsact(name),
+		e.detachTC(name, e.ingress()),
 	)
 	if err != nil {
 		return fmt.Errorf("detach from %s: %w", name, err)
@@ -129,7 +130,7 @@ func (e *Engine) Attached() ([]Attachment, error) {
 		if iface, err := netlink.LinkByName(name); err == nil {
 			a.Index = iface.Attrs().Index
 			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
-			a.TC = e.running(name, kindTCX, e.MaitredTc, a.Index) || e.clsactRunning(iface)
+			a.TC = e.runningTC(iface, e.ingress())
 			if vlan, err := hasVLAN(a.Index); a.XDP && err == nil && vlan {
 				a.TC = false // for Attach to see to it
 			}
@@ -174,22 +175,6 @@ func (e *Engine) attachXDP(name string, index int, vlan bool) error {
 	return e.attachLink(name, kindXDP, e.MaitredXdp, index, func() (link.Link, error) {
 		return link.AttachXDP(link.XDPOptions{Program: e.MaitredXdp, Interface: index, Flags: link.XDPDriverMode})
 	})
-}
-
-func (e *Engine) attachTC(iface netlink.Link) error {
-	name, index := iface.Attrs().Name, iface.Attrs().Index
-	err := e.attachLink(name, kindTCX, e.MaitredTc, index, func() (link.Link, error) {
-		return link.AttachTCX(link.TCXOptions{
-			Program:   e.MaitredTc,
-			Interface: index,
-			Attach:    ebpf.AttachTCXIngress,
-			Anchor:    link.Head(), // others may end the packet's way
-		})
-	})
-	if errors.Is(err, ebpf.ErrNotSupported) { // before Linux 6.6
-		return e.attachClsact(iface)
-	}
-	return err
 }
 
 // attachLink moves a pinned link to the program, or makes and pins a new one
@@ -273,9 +258,9 @@ func (e *Engine) pinnedInterfaces() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		_, name, _ := strings.Cut(entry.Name(), "_")
+		kind, name, _ := strings.Cut(entry.Name(), "_")
 		name = strings.ReplaceAll(name, noDot, dot)
-		if !slices.Contains(names, name) {
+		if kind != kindProbe && kind != kindProbeClsact && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

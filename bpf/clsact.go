@@ -14,12 +14,11 @@ import (
 // Before Linux 6.6 there is no link for tc: a filter of the clsact qdisc holds
 // the program, and lives until somebody takes it away.
 const (
-	filterName     = "maitred_tc"
 	filterPriority = 1      // before what others have
 	filterHandle   = 0x6d74 // nobody else's: of one priority the newest comes first
 )
 
-func (e *Engine) attachClsact(iface netlink.Link) error {
+func (e *Engine) attachClsact(iface netlink.Link, h hook) error {
 	attrs := iface.Attrs()
 	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: attrs.Index,
@@ -30,11 +29,11 @@ func (e *Engine) attachClsact(iface netlink.Link) error {
 		return fmt.Errorf("add a clsact qdisc: %w", err)
 	}
 	// First the mark: a filter without one would be nobody's after a crash.
-	if err := repin(e.MaitredTc, e.pin(attrs.Name, kindClsact)); err != nil {
+	if err := repin(h.program, e.pin(attrs.Name, h.mark)); err != nil {
 		return err
 	}
-	filter := clsactFilter(attrs.Index)
-	filter.Fd = e.MaitredTc.FD()
+	filter := clsactFilter(attrs.Index, h)
+	filter.Fd = h.program.FD()
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("put a tc filter: %w", err)
 	}
@@ -43,13 +42,13 @@ func (e *Engine) attachClsact(iface netlink.Link) error {
 
 // detachClsact takes away the filter and leaves the qdisc, since others may
 // have filters there, or be about to.
-func (e *Engine) detachClsact(name string) error {
-	path := e.pin(name, kindClsact)
+func (e *Engine) detachClsact(name string, h hook) error {
+	path := e.pin(name, h.mark)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if iface, err := netlink.LinkByName(name); err == nil && clsactProgram(iface) != 0 {
-		if err := netlink.FilterDel(clsactFilter(iface.Attrs().Index)); err != nil {
+	if iface, err := netlink.LinkByName(name); err == nil && clsactProgram(iface, h) != 0 {
+		if err := netlink.FilterDel(clsactFilter(iface.Attrs().Index, h)); err != nil {
 			return fmt.Errorf("delete a tc filter: %w", err)
 		}
 	}
@@ -59,35 +58,35 @@ func (e *Engine) detachClsact(name string) error {
 	return nil
 }
 
-func (e *Engine) clsactRunning(iface netlink.Link) bool {
-	id := clsactProgram(iface)
-	return id != 0 && id == int(programID(e.MaitredTc))
+func clsactRunning(iface netlink.Link, h hook) bool {
+	id := clsactProgram(iface, h)
+	return id != 0 && id == int(programID(h.program))
 }
 
 // clsactProgram returns the identity of the program that our filter runs, or 0.
-func clsactProgram(iface netlink.Link) int {
-	filters, err := netlink.FilterList(iface, netlink.HANDLE_MIN_INGRESS)
+func clsactProgram(iface netlink.Link, h hook) int {
+	filters, err := netlink.FilterList(iface, h.parent)
 	if err != nil {
 		return 0
 	}
 	for _, f := range filters {
-		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == filterName && b.Priority == filterPriority && b.Handle == filterHandle {
+		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == h.filter && b.Priority == filterPriority && b.Handle == filterHandle {
 			return b.Id
 		}
 	}
 	return 0
 }
 
-func clsactFilter(index int) *netlink.BpfFilter {
+func clsactFilter(index int, h hook) *netlink.BpfFilter {
 	return &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: index,
-			Parent:    netlink.HANDLE_MIN_INGRESS,
+			Parent:    h.parent,
 			Handle:    filterHandle,
 			Protocol:  unix.ETH_P_ALL,
 			Priority:  filterPriority,
 		},
-		Name:         filterName,
+		Name:         h.filter,
 		DirectAction: true,
 	}
 }

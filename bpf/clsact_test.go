@@ -44,18 +44,19 @@ func TestClsactLeavesOthersAlone(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		h := e.ingress()
 		if err := addForeignFilter(dev, other); err != nil {
 			return err
 		}
 		for range 2 { // the second finds it done
-			if err := e.attachClsact(dev); err != nil {
+			if err := e.attachClsact(dev, h); err != nil {
 				return err
 			}
 		}
-		if got := filterNames(t, dev); !slices.Equal(got, []string{"maitred_tc", "theirs"}) || !e.clsactRunning(dev) {
+		if got := filterNames(t, dev); !slices.Equal(got, []string{"maitred_tc", "theirs"}) || !clsactRunning(dev, h) {
 			t.Errorf("filters in their order: %q", got)
 		}
-		if err := e.detachClsact("eth0"); err != nil {
+		if err := e.detachClsact("eth0", h); err != nil {
 			return err
 		}
 		if got := filterNames(t, dev); !slices.Equal(got, []string{"theirs"}) {
@@ -66,6 +67,55 @@ func TestClsactLeavesOthersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestProbePlace attaches where the program for checks goes, by both ways.
+func TestProbePlace(t *testing.T) {
+	kernel.RequireBPF(t)
+	e, err := Load(fmt.Sprintf("/sys/fs/bpf/maitred-probe-%d", os.Getpid()), Sizes{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Withdraw(); _ = e.Close() })
+	h := probeHook(e.MaitredTc) // any program of the type will do
+	for name, attach := range map[string]func(netlink.Link) error{
+		"best":   func(lo netlink.Link) error { return e.attachTC(lo, h) },
+		"clsact": func(lo netlink.Link) error { return e.attachClsact(lo, h) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := netlab.Make(t, "probe").Do(func() error { return tryProbe(t, e, h, attach) }); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func tryProbe(t *testing.T, e *Engine, h hook, attach func(netlink.Link) error) error {
+	t.Helper()
+	lo, err := netlink.LinkByName(loopback)
+	if err != nil {
+		return err
+	}
+	for range 2 { // the second finds it done
+		if err := attach(lo); err != nil {
+			return err
+		}
+		if !e.runningTC(lo, h) {
+			t.Error("it does not run")
+		}
+	}
+	if all, err := e.Attached(); err != nil || len(all) != 0 {
+		t.Errorf("interfaces of the data: %v, %v", all, err)
+	}
+	for range 2 {
+		if err := e.DetachProbe(); err != nil {
+			return err
+		}
+		if e.runningTC(lo, h) {
+			t.Error("it still runs")
+		}
+	}
+	return nil
 }
 
 func addForeignFilter(dev netlink.Link, p *ebpf.Program) error {

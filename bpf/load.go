@@ -135,6 +135,9 @@ func (e *Engine) Withdraw() error {
 			return err
 		}
 	}
+	if err := e.DetachProbe(); err != nil {
+		return err
+	}
 	spec, err := LoadDirector()
 	if err != nil {
 		return fmt.Errorf("read the programs of this build: %w", err)
