@@ -14,6 +14,7 @@
 #include "judge.h"
 #include "service.h"
 #include "tables.h"
+#include "transport.h"
 
 /*
  * Each step is a global function, which the verifier walks through once and by
@@ -41,6 +42,25 @@
 		return p && given ? call : PASS_MALFORMED;                  \
 	}
 
+#define DO(step, f, ...)                                \
+	((f)->xdp ? step##_xdp((f)->ctx, __VA_ARGS__) : \
+		    step##_tc((f)->ctx, __VA_ARGS__))
+
+STEP(extensions, true, parse_extensions(f, p))
+
+/* Returns PARSED, or the verdict on a packet that is none of ours. */
+static __always_inline enum verdict parse(const struct frame *f,
+					  struct packet *p)
+{
+	enum verdict v = parse_network(f, p);
+
+	if (v == PARSED && p->v6 && is_extension(p->protocol))
+		v = DO(extensions, f, p);
+	if (v == PARSED && p->part != PART_LATER)
+		v = parse_transport(f, p);
+	return v;
+}
+
 STEP(parse, true, parse(f, p))
 STEP(judge, svc &&r, judge(f, p, svc, r), const struct service *svc,
      struct reply *r)
@@ -51,10 +71,6 @@ STEP(later, w, fragment_later(f, p, w), struct way *w)
 STEP(error, w, icmp_error(f, p, w), struct way *w)
 STEP(expired, true, icmp_expired(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
-
-#define DO(step, f, ...)                                \
-	((f)->xdp ? step##_xdp((f)->ctx, __VA_ARGS__) : \
-		    step##_tc((f)->ctx, __VA_ARGS__))
 
 /* Delivers the packet to the way's server. */
 static __always_inline enum verdict

@@ -25,10 +25,11 @@ static __always_inline void tally_lost(__u32 server)
  * its row, if it has one, and is used again; a reset is the end of what is not
  * known, and never noted.
  */
-static __always_inline enum verdict
-flow_open(const struct packet *p, struct way *w, const struct forward *fwd,
-	  const struct forward_setting *set, const struct flow_key *key,
-	  struct flow *old)
+static __always_inline enum verdict flow_open(const struct packet *p,
+					      struct way *w,
+					      const struct forward_setting *set,
+					      const struct flow_key *key,
+					      struct flow *old)
 {
 	bool tcp = p->protocol == IPPROTO_TCP;
 	bool first = !tcp || is_syn(p);
@@ -40,7 +41,7 @@ flow_open(const struct packet *p, struct way *w, const struct forward *fwd,
 	if (!note && !(p->flags & TCP_RST))
 		note = may_note(set, w->now, first);
 	if (!asked)
-		w->server = pick(p, w->service, fwd, note && (first || old));
+		w->server = pick(p, w->service, note && (first || old));
 	to = bpf_map_lookup_elem(&servers, &w->server);
 	if (!w->server || !to)
 		return PASS_NO_SERVER;
@@ -161,7 +162,7 @@ __noinline enum verdict choose(const struct packet *p, struct way *w,
 	if (v == FORWARD_FLOW || v == FORWARD_OPEN)
 		return v;
 	if (v == PARSED)
-		v = flow_open(p, w, fwd, set, &key, flow);
+		v = flow_open(p, w, set, &key, flow);
 	if (lost && v != DROP_LIMIT && v != DROP_FLAGS)
 		tally_lost(lost);
 	return v;

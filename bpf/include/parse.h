@@ -24,13 +24,13 @@ struct packet {
 	__u32 seq;
 	__u32 ack;
 	__u32 id; /* of a fragment's datagram, as it stands in the header */
+	__u32 total; /* bytes of the IP packet, its header included */
 	__s32 action; /* what the program returns with FORWARD_* */
 	__u16 window;
 	__u16 l3; /* offsets from the start of the frame */
 	__u16 l4;
 	__u16 payload; /* behind the header of TCP, UDP or ICMP */
 	__u16 length; /* of the payload, in bytes */
-	__u16 total; /* of the IP packet, its header included */
 	__u8 protocol; /* TCP, UDP, ICMP or ICMPv6; any of a later fragment */
 	__u8 part; /* enum part */
 	__u8 hops; /* the time to live */
@@ -38,7 +38,7 @@ struct packet {
 	__u8 type; /* of ICMP */
 	__u8 code;
 	bool v6;
-	bool pad;
+	__u8 pad[3];
 };
 
 enum part {
@@ -68,14 +68,10 @@ struct vlan_tag {
 	__be16 proto;
 };
 
-struct extension {
-	__u8 next;
-	__u8 length; /* in units of 8 bytes, the first not counted */
-};
-
+/* Its first two bytes are those of any extension header. */
 struct fragment_header {
 	__u8 next;
-	__u8 reserved;
+	__u8 length; /* of others, in units of 8 bytes, the first not counted */
 	__be16 offset;
 	__be32 id;
 };
@@ -83,6 +79,7 @@ struct fragment_header {
 /* Enough for any chain that RFC 8200, 4.1 has a use for. */
 #define EXTENSIONS_MAX 6
 #define TAGS_MAX 2
+#define L4_MAX 16383 /* a mask, too */
 
 static __always_inline bool is_tag(__be16 proto)
 {
@@ -118,9 +115,8 @@ static __always_inline enum verdict parse_link(struct cursor *c,
 	return PARSED;
 }
 
-/* Sets *left to the bytes that the packet holds behind its IP header. */
 static __always_inline enum verdict parse_ipv4(struct cursor *c,
-					       struct packet *p, __u32 *left)
+					       struct packet *p)
 {
 	struct iphdr *ip = c->at;
 	__u32 header, total;
@@ -144,8 +140,6 @@ static __always_inline enum verdict parse_ipv4(struct cursor *c,
 	p->total = total;
 	p->hops = ip->ttl;
 	p->protocol = ip->protocol;
-	*left = total - header;
-	c->at += header;
 	return PARSED;
 }
 
@@ -155,42 +149,8 @@ static __always_inline bool is_extension(__u8 protocol)
 	       protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_FRAGMENT;
 }
 
-static __always_inline enum verdict
-parse_extensions(struct cursor *c, struct packet *p, __u32 *left)
-{
-	/* One round more than there are headers: the last looks behind them. */
-	for (int i = 0; i <= EXTENSIONS_MAX; i++) {
-		struct extension *x = c->at;
-		struct fragment_header *frag = c->at;
-		__u32 length;
-
-		if (!is_extension(p->protocol))
-			return PARSED;
-		if ((void *)(frag + 1) > c->end)
-			return PASS_MALFORMED;
-		length = (x->length + 1) * 8;
-		if (p->protocol == IPPROTO_FRAGMENT) {
-			p->id = frag->id;
-			if (frag->offset & bpf_htons(0xfff8))
-				p->part = PART_LATER;
-			else if (frag->offset & bpf_htons(1))
-				p->part = PART_FIRST;
-			length = sizeof(*frag);
-		}
-		if (length > *left)
-			return PASS_MALFORMED;
-		p->protocol = x->next;
-		*left -= length;
-		p->l4 += length;
-		c->at += length;
-		if (p->part == PART_LATER)
-			return PARSED;
-	}
-	return PASS_MALFORMED;
-}
-
 static __always_inline enum verdict parse_ipv6(struct cursor *c,
-					       struct packet *p, __u32 *left)
+					       struct packet *p)
 {
 	struct ipv6hdr *ip = c->at;
 
@@ -202,99 +162,17 @@ static __always_inline enum verdict parse_ipv6(struct cursor *c,
 	p->l4 = p->l3 + sizeof(*ip);
 	p->protocol = ip->nexthdr;
 	p->hops = ip->hop_limit;
-	*left = bpf_ntohs(ip->payload_len);
-	p->total = sizeof(*ip) + *left;
-	c->at = ip + 1;
-	return parse_extensions(c, p, left);
-}
-
-static __always_inline enum verdict parse_tcp(struct cursor *c,
-					      struct packet *p, __u32 left)
-{
-	struct tcphdr *tcp = c->at;
-	__u32 header;
-
-	if ((void *)(tcp + 1) > c->end)
-		return PASS_MALFORMED;
-	header = tcp->doff * 4;
-	if (header < sizeof(*tcp) || header > left)
-		return PASS_MALFORMED;
-	p->sport = tcp->source;
-	p->dport = tcp->dest;
-	p->seq = bpf_ntohl(tcp->seq);
-	p->ack = bpf_ntohl(tcp->ack_seq);
-	p->window = bpf_ntohs(tcp->window);
-	p->flags = ((__u8 *)tcp)[13];
-	p->payload = p->l4 + header;
-	p->length = left - header;
+	p->total = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	return PARSED;
 }
 
-/* A first fragment has not all the bytes that its length tells of. */
-static __always_inline enum verdict parse_udp(struct cursor *c,
-					      struct packet *p, __u32 left)
-{
-	struct udphdr *udp = c->at;
-	__u32 length;
-
-	if ((void *)(udp + 1) > c->end || left < sizeof(*udp))
-		return PASS_MALFORMED;
-	length = bpf_ntohs(udp->len);
-	if (length < sizeof(*udp) || (p->part == PART_WHOLE && length > left))
-		return PASS_MALFORMED;
-	p->sport = udp->source;
-	p->dport = udp->dest;
-	p->payload = p->l4 + sizeof(*udp);
-	p->length = left - sizeof(*udp);
-	return PARSED;
-}
-
-struct icmp {
-	__u8 type;
-	__u8 code;
-	__be16 check;
-	__be32 rest; /* of the header: the MTU, for one */
-};
-
-static __always_inline enum verdict parse_icmp(struct cursor *c,
-					       struct packet *p, __u32 left)
-{
-	struct icmp *icmp = c->at;
-
-	if ((void *)(icmp + 1) > c->end || left < sizeof(*icmp))
-		return PASS_MALFORMED;
-	p->type = icmp->type;
-	p->code = icmp->code;
-	p->payload = p->l4 + sizeof(*icmp);
-	p->length = left - sizeof(*icmp);
-	return PARSED;
-}
-
-static __always_inline enum verdict
-parse_transport(struct cursor *c, struct packet *p, __u32 left)
-{
-	switch (p->protocol) {
-	case IPPROTO_TCP:
-		return parse_tcp(c, p, left);
-	case IPPROTO_UDP:
-		return parse_udp(c, p, left);
-	case IPPROTO_ICMP:
-		return p->v6 ? PASS_PROTOCOL : parse_icmp(c, p, left);
-	case IPPROTO_ICMPV6:
-		return p->v6 ? parse_icmp(c, p, left) : PASS_PROTOCOL;
-	default:
-		return PASS_PROTOCOL;
-	}
-}
-
-/* Returns PARSED, or the verdict on a packet that is none of ours. */
-static __always_inline enum verdict parse(const struct frame *f,
-					  struct packet *p)
+/* The headers up to the fixed one of IP. */
+static __always_inline enum verdict parse_network(const struct frame *f,
+						  struct packet *p)
 {
 	struct cursor c;
 	enum verdict v;
 	__be16 link = 0;
-	__u32 left = 0;
 
 	frame_pull_headers(f);
 	c.at = frame_start(f);
@@ -304,16 +182,51 @@ static __always_inline enum verdict parse(const struct frame *f,
 	if (v != PARSED)
 		return v;
 	if (link == bpf_htons(ETH_P_IP))
-		v = parse_ipv4(&c, p, &left);
+		v = parse_ipv4(&c, p);
 	else if (link == bpf_htons(ETH_P_IPV6))
-		v = parse_ipv6(&c, p, &left);
+		v = parse_ipv6(&c, p);
 	else
 		v = PASS_NOT_IP;
-	if (v == PARSED && p->part != PART_LATER)
-		v = parse_transport(&c, p, left);
-	if (v == PARSED && p->l4 + left > frame_length(f))
+	if (v == PARSED && p->l3 + p->total > frame_length(f))
 		v = PASS_MALFORMED;
 	return v;
+}
+
+/*
+ * Walks the extension headers, and moves p->l4 behind them. They are loaded by
+ * the helper, and not by pointers, each of which the verifier would follow
+ * through all that comes after: see director.c.
+ */
+static __always_inline enum verdict parse_extensions(const struct frame *f,
+						     struct packet *p)
+{
+	__u32 end = p->l3 + p->total;
+
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		struct fragment_header x;
+		__u32 length;
+
+		if (!is_extension(p->protocol))
+			return PARSED;
+		if (frame_load(f, p->l4, &x, sizeof(x)))
+			return PASS_MALFORMED;
+		length = (x.length + 1) * 8;
+		if (p->protocol == IPPROTO_FRAGMENT) {
+			length = sizeof(x);
+			p->id = x.id;
+			if (x.offset & bpf_htons(0xfff8))
+				p->part = PART_LATER;
+			else if (x.offset & bpf_htons(1))
+				p->part = PART_FIRST;
+		}
+		if (p->l4 + length > end || p->l4 + length > L4_MAX)
+			return PASS_MALFORMED;
+		p->protocol = x.next;
+		p->l4 += length;
+		if (p->part == PART_LATER)
+			return PARSED;
+	}
+	return is_extension(p->protocol) ? PASS_MALFORMED : PARSED;
 }
 
 #endif

@@ -48,16 +48,18 @@ static __always_inline __u32 scaled(__u64 hash, __u32 count)
  * turn it is counts only where the flow can be noted: what can't is told by its
  * hash, which the next packet has too.
  */
-static __always_inline __u32 pick(const struct packet *p, __u32 id,
-				  const struct forward *fwd, bool noted)
+__noinline __u32 pick(const struct packet *p, __u32 id, bool noted)
 {
-	bool by_turn = fwd->spread == SPREAD_TURN && noted;
-	__be16 port = fwd->spread == SPREAD_ADDRESS ? 0 : p->sport;
-	__u64 hash = client_hash(p->saddr, port);
+	const struct forward *fwd = bpf_map_lookup_elem(&forwards, &id);
 	__u32 *turn = bpf_map_lookup_elem(&turns, &id);
+	bool by_turn;
+	__u64 hash;
 
-	if (!turn || !fwd->slots)
+	if (!p || !fwd || !turn || !fwd->slots)
 		return 0;
+	by_turn = fwd->spread == SPREAD_TURN && noted;
+	hash = client_hash(p->saddr,
+			   fwd->spread == SPREAD_ADDRESS ? 0 : p->sport);
 	for (int i = 0; i < PICK_TRIES; i++) {
 		__u32 slot, row;
 		const struct server *s;
