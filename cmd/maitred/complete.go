@@ -3,10 +3,14 @@
 package main
 
 import (
+	"context"
 	"net"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -17,6 +21,8 @@ func (a *app) complete(root *cobra.Command) error {
 		values        []string
 	}{
 		{"status", "output", []string{"table", "wide", "json"}},
+		{"connections", "output", []string{"table", "json"}},
+		{"connections", "proto", []string{"tcp", "udp"}},
 		{"events", "output", []string{"text", "json"}},
 		{"doctor", "output", []string{"table", "json"}},
 		{"run", "log-level", []string{"debug", "info", "warn", "error"}},
@@ -31,12 +37,71 @@ func (a *app) complete(root *cobra.Command) error {
 			return err
 		}
 	}
+	for flag, names := range map[string]func(context.Context) []string{
+		"service": a.serviceNames, "server": a.serverNames,
+	} {
+		c, _, err := root.Find([]string{"connections"})
+		if err != nil {
+			return err
+		}
+		if err := c.RegisterFlagCompletionFunc(flag, completeNames(names)); err != nil {
+			return err
+		}
+	}
 	for _, c := range root.Commands() {
 		if c.Use == c.Name() && c.ValidArgsFunction == nil {
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}
 	}
 	return nil
+}
+
+// completeNames offers what names finds.
+func completeNames(names func(context.Context) []string) cobra.CompletionFunc {
+	return func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return names(c.Context()), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// serviceNames and those that follow ask the running daemon; without one there is
+// nothing to offer.
+func (a *app) serviceNames(ctx context.Context) []string {
+	var names []string
+	for _, s := range a.statusToComplete(ctx).Services {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (a *app) serverNames(ctx context.Context) []string {
+	var names []string
+	for _, s := range a.statusToComplete(ctx).Servers {
+		names = append(names, s.Pool+"/"+s.Name)
+	}
+	return names
+}
+
+func (a *app) checkNames(ctx context.Context) []string {
+	var names []string
+	for _, p := range a.statusToComplete(ctx).Probes {
+		names = append(names, p.Check)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// completeTime is how long a shell may wait for names.
+const completeTime = 2 * time.Second
+
+func (a *app) statusToComplete(ctx context.Context) api.Status {
+	a.told = true // complaints would end up among the names
+	ctx, cancel := context.WithTimeout(ctx, completeTime)
+	defer cancel()
+	st, err := a.client().Status(ctx)
+	if err != nil {
+		return api.Status{}
+	}
+	return st
 }
 
 // completePage offers the pages of the configuration.

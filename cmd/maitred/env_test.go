@@ -174,6 +174,9 @@ func TestCompletion(t *testing.T) {
 		{[]string{"events", "-o", ""}, "text\njson\n"},
 		{[]string{"doctor", "-o", ""}, "table\njson\n"},
 		{[]string{"doctor", "l"}, "lo\n"},
+		{[]string{"connections", "--proto", ""}, "tcp\nudp\n"},
+		{[]string{"connections", "-o", ""}, "table\njson\n"},
+		{[]string{"connections", "--service", ""}, ":4\n"},
 		{[]string{"run", "--log-level", ""}, "debug\ninfo\nwarn\nerror\n"},
 		{append([]string{"page", "show"}, append(config, "")...), "closed\ndefault\n"},
 		{[]string{"reload", ""}, ":4\n"},
@@ -250,7 +253,7 @@ func TestGroupsHelp(t *testing.T) {
 
 func TestHelpNamesEveryCommand(t *testing.T) {
 	got := run(t, env{}, "--help")
-	for _, name := range []string{"run", "validate", "reload", "status", "events", "page", "doctor", "demo", "version", "completion"} {
+	for _, name := range []string{"run", "validate", "reload", "status", "connections", "events", "page", "doctor", "demo", "version", "completion"} {
 		if !strings.Contains(got.stdout, "\n  "+name+" ") {
 			t.Errorf("help does not name %s", name)
 		}

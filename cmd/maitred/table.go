@@ -11,41 +11,65 @@ import (
 // table is rows of text in columns. Colour comes last, so that it does not
 // count in the width.
 type table struct {
-	rows  [][]string
-	paint func(string) string
+	head   []string
+	rows   [][]string
+	widths []int // of the columns, so far
+	paint  func(string) string
 }
 
 func newTable(head ...string) *table {
-	return &table{rows: [][]string{head}, paint: func(s string) string { return s }}
+	t := &table{head: head, widths: make([]int, len(head)), paint: func(s string) string { return s }}
+	t.measure(head)
+	return t
 }
 
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) row(cells ...string) {
+	t.rows = append(t.rows, cells)
+	t.measure(cells)
+}
+
+func (t *table) measure(cells []string) {
+	for i, cell := range cells {
+		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
+	}
+}
 
 // String lays the rows out; a table without any is empty.
 func (t *table) String() string {
-	if len(t.rows) == 1 {
+	if len(t.rows) == 0 {
 		return ""
 	}
-	widths := make([]int, len(t.rows[0]))
-	for _, row := range t.rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
 	var b strings.Builder
+	if t.head != nil {
+		t.line(&b, t.head)
+	}
 	for _, row := range t.rows {
-		gap := 0
-		for i, cell := range row {
-			if cell == "" { // no blanks at the end of a line
-				gap += widths[i] + 2
-				continue
-			}
-			b.WriteString(strings.Repeat(" ", gap) + t.paint(cell))
-			gap = widths[i] - utf8.RuneCountInString(cell) + 2
-		}
-		b.WriteByte('\n')
+		t.line(&b, row)
 	}
 	return b.String()
+}
+
+// drain lays out what came since the last time, and forgets it: of a long table
+// one part after another. Columns may get wider on the way.
+func (t *table) drain() string {
+	text := t.String()
+	if text != "" {
+		t.head, t.rows = nil, nil
+	}
+	return text
+}
+
+func (t *table) line(b *strings.Builder, cells []string) {
+	gap := 0
+	for i, cell := range cells {
+		if cell == "" { // no blanks at the end of a line
+			gap += t.widths[i] + 2
+			continue
+		}
+		b.WriteString(strings.Repeat(" ", gap) + t.paint(cell))
+		gap = t.widths[i] - utf8.RuneCountInString(cell) + 2
+	}
+	b.WriteByte('\n')
 }
 
 // paint gives a word for a state its colour, where there may be any: green is
