@@ -12,6 +12,7 @@
 #include "choose.h"
 #include "forward.h"
 #include "judge.h"
+#include "probe.h"
 #include "service.h"
 #include "tables.h"
 #include "transport.h"
@@ -67,6 +68,7 @@ STEP(judge, svc &&r, judge(f, p, svc, r), const struct service *svc,
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
 STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
 STEP(back, w, nat_back(f, p, w), struct way *w)
+STEP(checked, w, probe_answer(f, p, w), struct way *w)
 STEP(later, w, fragment_later(f, p, w), struct way *w)
 STEP(error, w, icmp_error(f, p, w), struct way *w)
 STEP(expired, true, icmp_expired(f, p))
@@ -112,6 +114,20 @@ static __always_inline enum verdict forward(const struct frame *f,
 	return send(f, p, w, v);
 }
 
+/* A packet with ports to no service: an answer, or of no concern. */
+static __always_inline enum verdict answered(const struct frame *f,
+					     struct packet *p, struct way *w)
+{
+	enum verdict v;
+
+	if (f->xdp && p->part != PART_WHOLE)
+		return PASS_NO_SERVICE;
+	v = DO(back, f, p, w);
+	if (v == PASS_NO_SERVICE && !f->xdp)
+		v = checked_tc(f->ctx, p, w);
+	return v;
+}
+
 /* A packet with ports. */
 static __always_inline enum verdict
 serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
@@ -120,8 +136,7 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	enum verdict v = PASS_SERVED;
 
 	if (!svc)
-		return f->xdp && p->part != PART_WHOLE ? PASS_NO_SERVICE :
-							 DO(back, f, p, w);
+		return answered(f, p, w);
 	w->service = svc->id;
 	if (svc->mode != MODE_SERVE)
 		v = DO(judge, f, p, svc, r);
@@ -198,6 +213,39 @@ int maitred_tc(struct __sk_buff *ctx)
 	struct frame f = { .ctx = ctx, .xdp = false };
 
 	return direct(&f);
+}
+
+/*
+ * On the way out of the loopback interface. What a check sends goes to the
+ * server that it asks or nowhere: anyone else's answer would speak for that one.
+ */
+SEC("tc")
+int maitred_probe(struct __sk_buff *ctx)
+{
+	struct frame f = { .ctx = ctx, .xdp = false };
+	const struct service *svc = NULL;
+	__u32 bytes = frame_length(&f);
+	struct packet p = {};
+	struct reply r = {};
+	struct way w = { .server = asked_server(&f) };
+	enum verdict v;
+
+	if (!w.server)
+		return frame_pass(&f);
+	v = parse_tc(ctx, &p);
+	if (v == PARSED && p.part == PART_WHOLE)
+		svc = service_of(&p);
+	if (!svc)
+		return frame_drop(&f);
+	w.service = svc->id;
+	w.now = bpf_ktime_get_coarse_ns();
+	v = choose(&p, &w, &r);
+	if (v == FORWARD_FLOW || v == FORWARD_OPEN)
+		v = send(&f, &p, &w, FORWARD_PROBE);
+	if (v != FORWARD_PROBE && v < DROP_ACK)
+		v = DROP_NO_ROUTE;
+	count(w.service, v, bytes);
+	return v == FORWARD_PROBE ? p.action : frame_drop(&f);
 }
 
 /* The GPL half of the licence: some helpers are for such programs alone. */

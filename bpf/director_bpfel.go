@@ -311,30 +311,31 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	DirectorMapBacks       = "backs"
-	DirectorMapBindings    = "bindings"
-	DirectorMapCounters    = "counters"
-	DirectorMapDevices     = "devices"
-	DirectorMapFlows       = "flows"
-	DirectorMapForwarding  = "forwarding"
-	DirectorMapForwards    = "forwards"
-	DirectorMapFragments   = "fragments"
-	DirectorMapFresh       = "fresh"
-	DirectorMapFreshBudget = "fresh_budget"
-	DirectorMapMarks       = "marks"
-	DirectorMapPageIndex   = "page_index"
-	DirectorMapPages       = "pages"
-	DirectorMapPathMtus    = "path_mtus"
-	DirectorMapResets      = "resets"
-	DirectorMapRings       = "rings"
-	DirectorMapRoutes      = "routes"
-	DirectorMapServers     = "servers"
-	DirectorMapServices    = "services"
-	DirectorMapSettings    = "settings"
-	DirectorMapTallies     = "tallies"
-	DirectorMapTurns       = "turns"
-	DirectorProgMaitredTc  = "maitred_tc"
-	DirectorProgMaitredXdp = "maitred_xdp"
+	DirectorMapBacks         = "backs"
+	DirectorMapBindings      = "bindings"
+	DirectorMapCounters      = "counters"
+	DirectorMapDevices       = "devices"
+	DirectorMapFlows         = "flows"
+	DirectorMapForwarding    = "forwarding"
+	DirectorMapForwards      = "forwards"
+	DirectorMapFragments     = "fragments"
+	DirectorMapFresh         = "fresh"
+	DirectorMapFreshBudget   = "fresh_budget"
+	DirectorMapMarks         = "marks"
+	DirectorMapPageIndex     = "page_index"
+	DirectorMapPages         = "pages"
+	DirectorMapPathMtus      = "path_mtus"
+	DirectorMapResets        = "resets"
+	DirectorMapRings         = "rings"
+	DirectorMapRoutes        = "routes"
+	DirectorMapServers       = "servers"
+	DirectorMapServices      = "services"
+	DirectorMapSettings      = "settings"
+	DirectorMapTallies       = "tallies"
+	DirectorMapTurns         = "turns"
+	DirectorProgMaitredProbe = "maitred_probe"
+	DirectorProgMaitredTc    = "maitred_tc"
+	DirectorProgMaitredXdp   = "maitred_xdp"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -379,8 +380,9 @@ type DirectorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorProgramSpecs struct {
-	MaitredTc  *ebpf.ProgramSpec `ebpf:"maitred_tc"`
-	MaitredXdp *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
+	MaitredProbe *ebpf.ProgramSpec `ebpf:"maitred_probe"`
+	MaitredTc    *ebpf.ProgramSpec `ebpf:"maitred_tc"`
+	MaitredXdp   *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
 }
 
 // DirectorMapSpecs contains maps before they are loaded into the kernel.
@@ -498,12 +500,14 @@ type DirectorVariables struct {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorPrograms struct {
-	MaitredTc  *ebpf.Program `ebpf:"maitred_tc"`
-	MaitredXdp *ebpf.Program `ebpf:"maitred_xdp"`
+	MaitredProbe *ebpf.Program `ebpf:"maitred_probe"`
+	MaitredTc    *ebpf.Program `ebpf:"maitred_tc"`
+	MaitredXdp   *ebpf.Program `ebpf:"maitred_xdp"`
 }
 
 func (p *DirectorPrograms) Close() error {
 	return _DirectorClose(
+		p.MaitredProbe,
 		p.MaitredTc,
 		p.MaitredXdp,
 	)
