@@ -39,8 +39,13 @@ func (m *Maps) reopen(t *testing.T, path string) *Maps {
 
 func pinPath(t *testing.T) string {
 	t.Helper()
+	return pinPathNamed(t, "test")
+}
+
+func pinPathNamed(t *testing.T, name string) string {
+	t.Helper()
 	kernel.RequireBPF(t)
-	path := fmt.Sprintf("/sys/fs/bpf/maitred-test-%d", os.Getpid())
+	path := fmt.Sprintf("/sys/fs/bpf/maitred-%s-%d", name, os.Getpid())
 	t.Cleanup(func() { _ = os.RemoveAll(path) })
 	return path
 }
