@@ -77,20 +77,19 @@ func TestProbePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.Withdraw(); _ = e.Close() })
-	h := probeHook(e.MaitredTc) // any program of the type will do
 	for name, attach := range map[string]func(netlink.Link) error{
-		"best":   func(lo netlink.Link) error { return e.attachTC(lo, h) },
-		"clsact": func(lo netlink.Link) error { return e.attachClsact(lo, h) },
+		"best":   func(netlink.Link) error { return e.AttachProbe() },
+		"clsact": func(lo netlink.Link) error { return e.attachClsact(lo, e.probe()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := netlab.Make(t, "probe").Do(func() error { return tryProbe(t, e, h, attach) }); err != nil {
+			if err := netlab.Make(t, "probe").Do(func() error { return tryProbe(t, e, attach) }); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 }
 
-func tryProbe(t *testing.T, e *Engine, h hook, attach func(netlink.Link) error) error {
+func tryProbe(t *testing.T, e *Engine, attach func(netlink.Link) error) error {
 	t.Helper()
 	lo, err := netlink.LinkByName(loopback)
 	if err != nil {
@@ -100,8 +99,8 @@ func tryProbe(t *testing.T, e *Engine, h hook, attach func(netlink.Link) error) 
 		if err := attach(lo); err != nil {
 			return err
 		}
-		if !e.runningTC(lo, h) {
-			t.Error("it does not run")
+		if there, err := e.ProbeAttached(); err != nil || !there {
+			t.Errorf("it does not run: %v", err)
 		}
 	}
 	if all, err := e.Attached(); err != nil || len(all) != 0 {
@@ -111,8 +110,8 @@ func tryProbe(t *testing.T, e *Engine, h hook, attach func(netlink.Link) error) 
 		if err := e.DetachProbe(); err != nil {
 			return err
 		}
-		if e.runningTC(lo, h) {
-			t.Error("it still runs")
+		if there, err := e.ProbeAttached(); err != nil || there {
+			t.Errorf("it still runs: %v", err)
 		}
 	}
 	return nil

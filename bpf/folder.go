@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -69,12 +70,20 @@ func onBPFFS(path string) bool {
 // own lists the names that this build may have pinned in its folder, the folder of
 // links among them.
 func own(spec *ebpf.CollectionSpec) []string {
-	names := []string{linkFolder, nextPin}
-	for name := range spec.Maps {
-		names = append(names, name)
-	}
+	names := append(pinned(spec), linkFolder, nextPin)
 	for name := range spec.Programs {
 		names = append(names, name)
+	}
+	return names
+}
+
+// pinned lists the maps that outlive a build: not those of the compiler, of what
+// is constant, whose names no BPF file system takes.
+func pinned(spec *ebpf.CollectionSpec) (names []string) {
+	for name := range spec.Maps {
+		if !strings.Contains(name, dot) {
+			names = append(names, name)
+		}
 	}
 	return names
 }

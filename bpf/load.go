@@ -71,8 +71,8 @@ func Load(dir string, sizes Sizes) (*Engine, error) {
 }
 
 func (e *Engine) load(spec *ebpf.CollectionSpec) error {
-	for _, m := range spec.Maps {
-		m.Pinning = ebpf.PinByName
+	for _, name := range pinned(spec) {
+		spec.Maps[name].Pinning = ebpf.PinByName
 	}
 	if err := resize(e.dir, spec); err != nil {
 		return err
@@ -158,8 +158,9 @@ func (e *Engine) Withdraw() error {
 // runs is decided by the links, so that there need be no atomic swap here.
 func (e *Engine) pinPrograms() error {
 	for name, p := range map[string]*ebpf.Program{
-		"maitred_xdp": e.MaitredXdp,
-		"maitred_tc":  e.MaitredTc,
+		DirectorProgMaitredXdp:   e.MaitredXdp,
+		DirectorProgMaitredTc:    e.MaitredTc,
+		DirectorProgMaitredProbe: e.MaitredProbe,
 	} {
 		if err := repin(p, filepath.Join(e.dir, name)); err != nil {
 			return err

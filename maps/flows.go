@@ -71,6 +71,9 @@ func (v *view) flow(k bpf.DirectorFlowKey, f bpf.DirectorFlow, now uint16) Flow 
 		State:   FlowState(f.State),
 		Idle:    time.Duration(idle) * time.Second,
 	}
+	if f.State == bpf.DirectorFlowStateFLOW_PICKED { // its first packet is between the two programs
+		out.State = FlowNew
+	}
 	if limit := v.timeout(f.State); limit > idle {
 		out.Left = time.Duration(limit-idle) * time.Second
 	}
@@ -98,7 +101,7 @@ const newTimeout, resetTimeout = 30, 10
 // timeout gives the seconds that a flow may be idle; 0 while nobody has said.
 func (v *view) timeout(s bpf.DirectorFlowState) uint32 {
 	switch s {
-	case bpf.DirectorFlowStateFLOW_NEW:
+	case bpf.DirectorFlowStateFLOW_NEW, bpf.DirectorFlowStateFLOW_PICKED:
 		return newTimeout
 	case bpf.DirectorFlowStateFLOW_RESET:
 		return resetTimeout

@@ -73,7 +73,9 @@ func TestFlowsAreListed(t *testing.T) {
 	mustDo(t, r.engine.Flows.Put(r.flowKey(3, keyB), bpf.DirectorFlow{
 		Server: r.rowOf[full], State: bpf.DirectorFlowStateFLOW_UDP, Seen: now, Port: portTo(1999), Source: 16,
 	}))
-	mustDo(t, r.engine.Flows.Put(r.flowKey(4, keyB), bpf.DirectorFlow{Server: 9999, Seen: now}))
+	mustDo(t, r.engine.Flows.Put(r.flowKey(4, keyB), bpf.DirectorFlow{
+		Server: 9999, Seen: now, State: bpf.DirectorFlowStateFLOW_PICKED,
+	}))
 	mustDo(t, r.engine.Flows.Put(bpf.DirectorFlowKey{Service: 4000}, bpf.DirectorFlow{Seen: now}))
 	got := r.ports(t)
 	client := func(port uint16) netip.AddrPort {
