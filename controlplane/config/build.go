@@ -25,53 +25,11 @@ func (b builder) config() *Config {
 	cfg.Pools = b.pools(cfg.Checks)
 	cfg.Pages = b.pages()
 	cfg.Services = b.services(cfg)
+	b.dataplane(cfg)
 	b.ownAddresses(cfg)
 	b.room(cfg)
+	refuse(b.report, cfg, cfg.Director.Forwarding)
 	return cfg
-}
-
-func (b builder) director() Director {
-	d := b.raw.Director
-	if !b.given("director.name") {
-		name, err := b.hostname()
-		if err != nil || name == "" {
-			b.missing("director.name", "this machine has no host name to take instead")
-		}
-		d.Name = name
-	} else {
-		b.name("director.name", d.Name)
-	}
-	if len(d.Interfaces) == 0 && b.ok("director.interfaces") {
-		b.missing("director.interfaces", "name those that clients' packets arrive on, for example [eth0]")
-	}
-	for i, name := range d.Interfaces {
-		path := at("director", "interfaces", i)
-		if problem := badInterface(name); problem != "" {
-			b.add(path, "%q %s", name, problem)
-		} else if first := slices.Index(d.Interfaces, name); first < i {
-			b.add(path, "%q is named twice", name)
-		}
-	}
-	b.enum("director.attach", d.Attach, "a way to attach", string(AttachAuto), string(AttachXDP), string(AttachTC))
-	b.enum("director.forwarding", d.Forwarding, "a forwarding engine", string(ForwardingAuto), string(ForwardingIPVS), string(ForwardingEBPF), string(ForwardingNone))
-	b.enum("director.addresses", d.Addresses, "an address mode", string(AddressesManage), string(AddressesExternal))
-	b.enum("director.on_stop", d.OnStop, "what a stop can do", string(OnStopKeep), string(OnStopWithdraw))
-	b.between("director.resync_interval", d.ResyncInterval, time.Second, 24*time.Hour)
-	b.absolute("director.pin_path", d.PinPath)
-	return Director{
-		Name:       d.Name,
-		Interfaces: d.Interfaces,
-		Attach:     Attach(d.Attach),
-		Forwarding: Forwarding(d.Forwarding),
-		Connections: Connections{
-			Memory: 64 << 20, TCP: 15 * time.Minute, FIN: 2 * time.Minute, UDP: 5 * time.Minute,
-		},
-		FullNAT:   FullNAT{PortFirst: 1024, PortLast: 32767},
-		Addresses: AddressMode(d.Addresses),
-		OnStop:    OnStop(d.OnStop),
-		Resync:    d.ResyncInterval,
-		PinPath:   d.PinPath,
-	}
 }
 
 func (b builder) admin() Admin {
@@ -83,20 +41,6 @@ func (b builder) admin() Admin {
 		b.add("admin.socket", "has %d bytes, a socket's path has at most %d", len(socket), longest)
 	}
 	return Admin{Socket: socket}
-}
-
-// badInterface tells what keeps name from naming a network interface; see
-// dev_valid_name in the kernel's net/core/dev.c.
-func badInterface(name string) string {
-	switch {
-	case name == "" || name == "." || name == "..":
-		return "is not the name of an interface"
-	case len(name) > 15:
-		return "is longer than the 15 bytes that the name of an interface may have"
-	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' }):
-		return "is not the name of an interface: ASCII without spaces, / and :"
-	}
-	return ""
 }
 
 // name reports a name that cannot stand in messages and commands.

@@ -35,7 +35,11 @@ func (b builder) checks() []Check {
 }
 
 func (b builder) check(path string, r rawCheck) Check {
-	c := Check{Name: r.Name, Via: ViaDirect, Timing: b.inherit(path, r.Timing)}
+	c := Check{Name: r.Name, Via: Via(r.Via), Service: r.Service, Timing: b.inherit(path, r.Timing)}
+	b.enum(path+".via", r.Via, "a way to a server", string(ViaDirect), string(ViaDataplane))
+	if b.given(path+".service") && c.Via != ViaDataplane && b.ok(path+".via") {
+		b.add(path+".service", "is for via: dataplane")
+	}
 	types := slices.Sorted(maps.Keys(r.Types))
 	switch len(types) {
 	case 0:
@@ -58,6 +62,8 @@ func (b builder) check(path string, r rawCheck) Check {
 	if value, ok := options["port"]; ok {
 		if c.Port, ok = portOption(value); !ok {
 			b.add(path+".port", "%v is not a port: 1 to 65535", value)
+		} else if c.Via == ViaDataplane {
+			b.add(path+".port", "is not for a check via the data path, which asks the first port of its service: leave it out")
 		}
 		delete(options, "port")
 	}
@@ -95,7 +101,7 @@ func (b builder) files(path string, options map[string]any) map[string][]byte {
 // fingerprint identifies all that a check does, a new certificate under an old
 // name included. The text form of maps has their keys sorted.
 func fingerprint(c Check, options map[string]any, files map[string][]byte) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %#v %#v %q", c.Type, c.Port, options, c.Timing, files))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %s %q %#v %#v %q", c.Type, c.Port, c.Via, c.Service, options, c.Timing, files))
 	return fmt.Sprintf("%x", sum[:16])
 }
 

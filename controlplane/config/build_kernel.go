@@ -14,16 +14,13 @@ const (
 func (b builder) room(cfg *Config) {
 	rows, pages := 0, map[uint64]bool{}
 	for _, s := range cfg.Services {
-		if s.Protocol == UDP {
-			continue // which has no sorry page and no row
-		}
 		rows += len(s.Addresses) * len(s.Ports)
 		if page, ok := cfg.Page(s.Sorry.Page); ok {
 			pages[page.Image.Digest] = true
 		}
 	}
 	if rows > mostRows {
-		b.add("services", "have %d addresses and ports of tcp in all, the kernel has room for %d", rows, mostRows)
+		b.add("services", "have %d addresses and ports in all, the kernel has room for %d", rows, mostRows)
 	}
 	if len(pages) > mostPages {
 		b.add("pages", "%d of them are in use, the kernel has room for %d", len(pages), mostPages)
@@ -58,6 +55,11 @@ func (b builder) ownAddresses(cfg *Config) {
 	for _, s := range cfg.Services {
 		for _, a := range s.Addresses {
 			owner[a] = s.Name
+		}
+	}
+	for i, a := range cfg.Director.FullNAT.Sources {
+		if name, ok := owner[a]; ok {
+			b.add(at("director", "fullnat", "addresses", i), "%v is an address of service %q, whose ports are its clients': give another of the director's", a, name)
 		}
 	}
 	for i, pool := range cfg.Pools {

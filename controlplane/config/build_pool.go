@@ -49,10 +49,23 @@ func (b builder) server(path string, r rawServer) Server {
 	if b.given(at(path, "port")) {
 		s.Port = b.port(at(path, "port"), r.Port)
 	}
+	s.MTU = r.MTU
+	if least := leastMTU(s.Address); r.MTU != 0 && s.Address.IsValid() && (r.MTU < least || r.MTU > math.MaxUint16) {
+		b.add(at(path, "mtu"), "%d is out of range: %d to 65535 for %s", r.MTU, least, family(s.Address))
+	}
 	if r.Weight < 1 || r.Weight > math.MaxUint16 {
 		b.add(at(path, "weight"), "%d is out of range: 1 to 65535", r.Weight)
 	}
 	return s
+}
+
+// leastMTU is what every host of the address's family can take: RFC 791 and RFC
+// 8200.
+func leastMTU(a netip.Addr) int {
+	if a.Is4() {
+		return 576
+	}
+	return leastIPv6
 }
 
 // serverNames leaves out servers that have no name for want of an address.
@@ -103,7 +116,7 @@ func (b builder) twins(path string, servers []Server) {
 func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 	for i, name := range p.Checks {
 		c, ok := checks[name]
-		if !ok || c.Type == "" || c.Port != 0 {
+		if !ok || c.Type == "" || c.Port != 0 || c.Via == ViaDataplane {
 			continue
 		}
 		kind, _ := b.lookup(c.Type)

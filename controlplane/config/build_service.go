@@ -27,8 +27,12 @@ func (b builder) services(cfg *Config) []Service {
 			pool, _ := cfg.Pool(s.Pool)
 			b.reachable(path, part, pool)
 			b.destinations(path, part, pool)
+			b.tunnelled(path, part, pool)
 		}
 		services = append(services, parts...)
+		for range parts {
+			cfg.origins = append(cfg.origins, i)
+		}
 		names = append(names, r.Name)
 	}
 	b.names("services", names)
@@ -40,14 +44,16 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 		Name:      r.Name,
 		Protocol:  Protocol(r.Protocol),
 		Scheduler: r.Scheduler,
-		Hash:      HashAddress,
+		Hash:      Hash(r.Hash),
 		Method:    Method(r.Method),
-		OnDown:    OnDownReset,
+		OnDown:    OnDown(r.OnDown),
 		Pool:      r.Pool,
 	}
 	b.enum(path+".protocol", r.Protocol, "a protocol", string(TCP), string(UDP))
-	b.enum(path+".scheduler", r.Scheduler, "a scheduler", "wlc", "wrr", "rr", "mh", "sh")
 	b.enum(path+".method", r.Method, "a forwarding method", string(NAT), string(DR), string(TUN), string(FULLNAT))
+	b.enum(path+".on_down", r.OnDown, "what can become of connections", string(OnDownReset), string(OnDownRepick), string(OnDownKeep))
+	b.scheduler(path, r)
+	s.Tunnel = b.tunnel(path, r)
 	s.Addresses = b.addresses(path+".addresses", r.Addresses)
 	s.Ports = b.ports(path+".ports", r.Ports)
 	s.Quorum = b.quorum(path+".quorum", r.Quorum)
@@ -60,6 +66,7 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 		b.families(path+".addresses", r.Addresses, s.Method, pool)
 		b.translation(path, s, pool)
 	}
+	b.masquerade(path, s, cfg.Director)
 	return s
 }
 
@@ -85,19 +92,7 @@ func (b builder) addresses(path string, texts []string) []netip.Addr {
 	if len(texts) == 0 && b.ok(path) {
 		b.missing(path, "give at least one address")
 	}
-	var addrs []netip.Addr
-	for i, text := range texts {
-		addr := b.address(at(path, i), text)
-		if !addr.IsValid() {
-			continue
-		}
-		if slices.Contains(addrs, addr) {
-			b.add(at(path, i), "%v is given twice", addr)
-			continue
-		}
-		addrs = append(addrs, addr)
-	}
-	return addrs
+	return b.hosts(path, texts)
 }
 
 func (b builder) ports(path string, numbers []int) []uint16 {
@@ -130,44 +125,6 @@ func (b builder) claim(path string, s Service, taken map[Virtual]taker) {
 			continue
 		}
 		taken[v] = taker{path, s.Name}
-	}
-}
-
-// families reports addresses that no server of the pool can serve.
-func (b builder) families(path string, texts []string, method Method, pool Pool) {
-	if len(pool.Servers) == 0 || slices.ContainsFunc(pool.Servers, func(s Server) bool { return !s.Address.IsValid() }) {
-		return // the pool has its own problem
-	}
-	for i, text := range texts {
-		addr, err := netip.ParseAddr(text)
-		if err != nil || slices.ContainsFunc(pool.Servers, func(s Server) bool { return s.Address.Is4() == addr.Is4() }) {
-			continue
-		}
-		family, other := "IPv6", "IPv4"
-		if addr.Is4() {
-			family, other = other, family
-		}
-		hint := fmt.Sprintf("%s does not translate between them", method)
-		if method == TUN {
-			hint = "tunnels across families are not in this version"
-		}
-		b.add(at(path, i), "%v is %s, and all servers of pool %q are %s: %s", addr, family, pool.Name, other, hint)
-	}
-}
-
-// translation reports servers whose port differs from the service's where the
-// method cannot change it.
-func (b builder) translation(path string, s Service, pool Pool) {
-	if s.Method != DR && s.Method != TUN {
-		return
-	}
-	for _, server := range pool.Servers {
-		for _, port := range s.Ports {
-			if server.Port != 0 && server.Port != port {
-				b.add(path+".method", "%s cannot change ports, but the service has port %d and server %q of pool %q has %d: use nat, or leave the server's port out",
-					s.Method, port, server.Name, pool.Name, server.Port)
-			}
-		}
 	}
 }
 

@@ -23,6 +23,7 @@ type Config struct {
 
 	places  places // of keys in the files, for Problem
 	secrets secrets
+	origins []int // of each service, which it is in the files: of two families one
 }
 
 // Director is what concerns this machine and not one service.

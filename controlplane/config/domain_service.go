@@ -141,18 +141,27 @@ func (p Pool) Serving(s Service) []Server {
 	if len(s.Addresses) == 0 {
 		return nil
 	}
-	var same, other []Server
+	ofFamily := func(server Server) bool { return server.Address.Is4() == s.Addresses[0].Is4() }
+	if s.Method == TUN && !slices.ContainsFunc(p.Servers, ofFamily) {
+		return p.Servers
+	}
+	var out []Server
 	for _, server := range p.Servers {
-		if server.Address.Is4() == s.Addresses[0].Is4() {
-			same = append(same, server)
-		} else {
-			other = append(other, server)
+		if ofFamily(server) {
+			out = append(out, server)
 		}
 	}
-	if len(same) == 0 && s.Method == TUN {
-		return other
+	return out
+}
+
+// serves tells whether the server is one of Serving.
+func (p Pool) serves(s Service, server Server) bool {
+	if server.Address.Is4() == s.Addresses[0].Is4() {
+		return true
 	}
-	return same
+	return s.Method == TUN && !slices.ContainsFunc(p.Servers, func(other Server) bool {
+		return other.Address.Is4() != server.Address.Is4()
+	})
 }
 
 // SchedulerFor is the scheduler that the service has with an engine: the
@@ -178,10 +187,7 @@ func (s Service) Given() string {
 // tells of which service that is; false where the server serves none of it.
 func (c *Config) Asked(k Check, pool Pool, server Server) (Service, netip.AddrPort, bool) {
 	for _, s := range c.Services {
-		if k.Via != ViaDataplane || s.Given() != k.Service || s.Pool != pool.Name {
-			continue
-		}
-		if slices.Contains(pool.Serving(s), server) {
+		if k.Via == ViaDataplane && s.Given() == k.Service && s.Pool == pool.Name && len(s.Addresses) > 0 && pool.serves(s, server) {
 			return s, netip.AddrPortFrom(s.Addresses[0], s.Ports[0]), true
 		}
 	}

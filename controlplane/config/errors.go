@@ -46,6 +46,9 @@ func (p Problem) String() string {
 	return strings.Join(append(parts, p.Message), ": ")
 }
 
+// Error implements error.
+func (p Problem) Error() string { return p.String() }
+
 func newProblem(places places, secrets secrets, path, format string, args ...any) Problem {
 	at := places.of(path)
 	message := secrets.hide(path, fmt.Sprintf(format, args...))

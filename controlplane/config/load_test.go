@@ -35,7 +35,7 @@ func TestMinimal(t *testing.T) {
 		Pages: []Page{{Name: "default"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},
-			Protocol: TCP, Scheduler: "wlc", Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
+			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
 			Sorry: Sorry{Page: "default", Linger: 10 * time.Second, Orphans: OrphansAuto},
 		}},
 		Admin: Admin{Socket: "/run/maitred/maitred.sock"},

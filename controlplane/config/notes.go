@@ -2,12 +2,14 @@
 
 package config
 
+import "slices"
+
 // LongPage is the length in bytes, header included, above which a page may fail
 // to reach clients over lossy links in good time: docs/sorry.md has the figures.
 const LongPage = 20_000
 
 // Notes tells what is no mistake but may not be meant: things that nothing uses,
-// and pages that are long.
+// pages that are long, and what would be refused on another kernel.
 func (c *Config) Notes() []Problem {
 	pools, checks, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, s := range c.Services {
@@ -38,6 +40,47 @@ func (c *Config) Notes() []Problem {
 			r.add(at(path, "body"), "page %q has %d bytes: above %d it takes long where packets are lost, and some clients give up", p.Name, n, LongPage)
 		}
 	}
+	c.noteEngine(r)
 	_ = r.err() // sorts them
 	return r.problems
+}
+
+// noteEngine tells what the engine makes of the configuration, or could.
+func (c *Config) noteEngine(r *report) {
+	switch c.Director.Forwarding {
+	case ForwardingAuto:
+		for _, p := range c.refusals(ForwardingIPVS) {
+			r.problems = append(r.problems, p.on("a kernel with IPVS"))
+		}
+		for _, p := range c.refusals(ForwardingEBPF) {
+			r.problems = append(r.problems, p.on("a kernel without IPVS"))
+		}
+	case ForwardingIPVS, ForwardingNone:
+		for _, path := range c.ofEBPF() {
+			if r.given(path) {
+				r.add(path, "has no effect with forwarding: %s, it is for the eBPF engine", c.Director.Forwarding)
+			}
+		}
+	case ForwardingEBPF:
+	}
+	if r.given("director.fullnat") && !slices.ContainsFunc(c.Services, func(s Service) bool { return s.Method == FULLNAT }) {
+		r.add("director.fullnat", "no service has the method fullnat")
+	}
+}
+
+// ofEBPF are the keys that only the eBPF engine heeds.
+func (c *Config) ofEBPF() []string {
+	paths := []string{"director.connections", "director.fullnat"}
+	for i, p := range c.Pools {
+		for j := range p.Servers {
+			paths = append(paths, at("pools", i, "servers", j, "mtu"))
+		}
+	}
+	return paths
+}
+
+// on makes a note of a problem that is one on some kernels.
+func (p Problem) on(kernel string) Problem {
+	p.Message = "on " + kernel + " this is refused: " + p.Message
+	return p
 }

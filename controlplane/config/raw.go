@@ -18,14 +18,28 @@ type raw struct {
 }
 
 type rawDirector struct {
-	Name           string        `mapstructure:"name"`
-	Interfaces     []string      `mapstructure:"interfaces"`
-	Attach         string        `mapstructure:"attach"`
-	Forwarding     string        `mapstructure:"forwarding"`
-	Addresses      string        `mapstructure:"addresses"`
-	OnStop         string        `mapstructure:"on_stop"`
-	ResyncInterval time.Duration `mapstructure:"resync_interval"`
-	PinPath        string        `mapstructure:"pin_path"`
+	Name           string         `mapstructure:"name"`
+	Interfaces     []string       `mapstructure:"interfaces"`
+	Attach         string         `mapstructure:"attach"`
+	Forwarding     string         `mapstructure:"forwarding"`
+	Connections    rawConnections `mapstructure:"connections"`
+	FullNAT        rawFullNAT     `mapstructure:"fullnat"`
+	Addresses      string         `mapstructure:"addresses"`
+	OnStop         string         `mapstructure:"on_stop"`
+	ResyncInterval time.Duration  `mapstructure:"resync_interval"`
+	PinPath        string         `mapstructure:"pin_path"`
+}
+
+type rawConnections struct {
+	Memory     string        `mapstructure:"memory"` // as in "64MiB"
+	TCPTimeout time.Duration `mapstructure:"tcp_timeout"`
+	FINTimeout time.Duration `mapstructure:"fin_timeout"`
+	UDPTimeout time.Duration `mapstructure:"udp_timeout"`
+}
+
+type rawFullNAT struct {
+	Addresses []string `mapstructure:"addresses"`
+	Ports     string   `mapstructure:"ports"` // as in "1024-32767"
 }
 
 type rawHealth struct {
@@ -41,8 +55,10 @@ type rawTiming struct {
 }
 
 type rawCheck struct {
-	Name   string    `mapstructure:"name"`
-	Timing rawTiming `mapstructure:",squash"`
+	Name    string    `mapstructure:"name"`
+	Via     string    `mapstructure:"via"`
+	Service string    `mapstructure:"service"`
+	Timing  rawTiming `mapstructure:",squash"`
 	// Types holds one key, the type of the check, with its options.
 	Types map[string]any `mapstructure:",remain"`
 }
@@ -58,6 +74,7 @@ type rawServer struct {
 	Address string `mapstructure:"address"`
 	Port    int    `mapstructure:"port"`
 	Weight  int    `mapstructure:"weight"`
+	MTU     int    `mapstructure:"mtu"`
 }
 
 type rawPage struct {
@@ -82,10 +99,18 @@ type rawService struct {
 	Ports     []int     `mapstructure:"ports"`
 	Protocol  string    `mapstructure:"protocol"`
 	Scheduler string    `mapstructure:"scheduler"`
+	Hash      string    `mapstructure:"hash"`
 	Method    string    `mapstructure:"method"`
+	Tunnel    rawTunnel `mapstructure:"tunnel"`
+	OnDown    string    `mapstructure:"on_down"`
 	Pool      string    `mapstructure:"pool"`
 	Quorum    rawQuorum `mapstructure:"quorum"`
 	Sorry     rawSorry  `mapstructure:"sorry"`
+}
+
+type rawTunnel struct {
+	Type string `mapstructure:"type"`
+	Port int    `mapstructure:"port"`
 }
 
 // rawQuorum holds numbers of servers, or per cent as in "50%".

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
 	"go.yaml.in/yaml/v3"
@@ -94,6 +95,9 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		}
 	}
 	for form, value := range defaults() {
+		if d, ok := value.(time.Duration); ok {
+			value = short(d)
+		}
 		if got, want := keys[form].value, fmt.Sprint(value); got != want {
 			t.Errorf("%s: reference.yaml says %q, the default is %q", form, got, want)
 		}

@@ -133,6 +133,8 @@ func asMap(n *yaml.Node, t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[rawServer]():
 		return ": write {address: " + value + "}"
+	case reflect.TypeFor[rawTunnel]():
+		return ": write {type: " + value + "}"
 	case reflect.TypeFor[rawQuorum]():
 		return ": write {min: " + value + "}"
 	case reflect.TypeFor[rawSorry]():
