@@ -24,15 +24,18 @@ import (
 type rig struct {
 	DirectorObjects
 	pageSpec *ebpf.MapSpec
+	ringSpec *ebpf.MapSpec
 	names    map[DirectorVerdict]string
 	in       *netlab.Namespace // where frames come in; nil: here
 }
 
 // The services of every rig: ids are rows of counters.
 const (
-	id4 = 1
-	id6 = 2
-	ids = 3
+	id4    = 1
+	id6    = 2
+	idUDP4 = 3 // by tests that forward
+	idUDP6 = 4
+	ids    = 5
 )
 
 var (
@@ -61,12 +64,11 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// So few rows that a test can compare them all, packet by packet.
-	spec.Maps[DirectorMapCounters].MaxEntries = ids * verdictRoom
-	for _, m := range spec.Maps {
-		m.Pinning = ebpf.PinNone
+	shrink(spec)
+	r := &rig{
+		pageSpec: spec.Maps[DirectorMapPages].InnerMap, ringSpec: spec.Maps[DirectorMapRings].InnerMap,
+		names: verdictNames(t, spec),
 	}
-	r := &rig{pageSpec: spec.Maps[DirectorMapPages].InnerMap, names: verdictNames(t, spec)}
 	if err := spec.LoadAndAssign(&r.DirectorObjects, nil); err != nil {
 		t.Fatal(explained(err))
 	}
@@ -79,6 +81,22 @@ func newRig(t testing.TB) *rig {
 	r.putPage(t, 1, testPage(20000, 100))
 	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
 	return r
+}
+
+// shrink leaves so few rows that a test can compare all the counters packet by
+// packet, and that a rig is quickly made.
+func shrink(spec *ebpf.CollectionSpec) {
+	for name, rows := range map[string]uint32{
+		DirectorMapCounters: ids * verdictRoom,
+		DirectorMapServers:  64, DirectorMapTallies: 64, DirectorMapRoutes: 64,
+		DirectorMapFlows: 8192, DirectorMapFresh: 4096, DirectorMapBindings: 8192,
+		DirectorMapFragments: 1024, DirectorMapPathMtus: 1024,
+	} {
+		spec.Maps[name].MaxEntries = rows
+	}
+	for _, m := range spec.Maps {
+		m.Pinning = ebpf.PinNone
+	}
 }
 
 // explained shows where the verifier stopped.
@@ -120,14 +138,26 @@ func (r *rig) serve(t testing.TB, s DirectorService) {
 	}
 }
 
-func serviceKey(vip netip.AddrPort) DirectorEndpoint {
-	k := DirectorEndpoint{Protocol: 6}
-	address := vip.Addr().As16()
-	for i := range k.Address {
-		k.Address[i] = binary.NativeEndian.Uint32(address[i*4:])
+func serviceKey(vip netip.AddrPort) DirectorEndpoint { return endpoint(vip, packet.ProtoTCP) }
+
+func endpoint(a netip.AddrPort, protocol uint8) DirectorEndpoint {
+	return DirectorEndpoint{Address: words(a.Addr()), Port: wirePort(a.Port()), Protocol: protocol}
+}
+
+// words is an address as the programs keep it; zero for none.
+func words(a netip.Addr) (w [4]uint32) {
+	if !a.IsValid() {
+		return w
 	}
-	k.Port = binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, vip.Port()))
-	return k
+	address := a.As16()
+	for i := range w {
+		w[i] = binary.NativeEndian.Uint32(address[i*4:])
+	}
+	return w
+}
+
+func wirePort(port uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, port))
 }
 
 func (r *rig) putPage(t testing.TB, slot uint32, p testResponse) {
@@ -184,17 +214,20 @@ func (p testResponse) row() *DirectorPage {
 
 // program is one of the two under test, with the values that it may return.
 type program struct {
-	name             string
-	prog             *ebpf.Program
-	in               *netlab.Namespace
-	pass, drop, send uint32
+	name                      string
+	prog                      *ebpf.Program
+	in                        *netlab.Namespace
+	pass, drop, send, forward uint32
+	from                      int    // index of the interface that frames come in by; 0: loopback
+	mark, segment             uint32 // tc: of the socket buffer; the segments that it is to be cut into
 }
 
 func (r *rig) programs() []program {
 	const unspec = 0xffffffff // TC_ACT_UNSPEC is -1
 	return []program{
-		{"xdp", r.MaitredXdp, r.in, 2, 1, 3}, // XDP_PASS, XDP_DROP, XDP_TX
-		{"tc", r.MaitredTc, r.in, unspec, 2, 7},
+		// XDP_PASS, XDP_DROP, XDP_TX, XDP_REDIRECT
+		{name: "xdp", prog: r.MaitredXdp, in: r.in, pass: 2, drop: 1, send: 3, forward: 4},
+		{name: "tc", prog: r.MaitredTc, in: r.in, pass: unspec, drop: 2, send: 7, forward: 7},
 	}
 }
 
@@ -203,17 +236,38 @@ func (p program) expected(v DirectorVerdict) uint32 {
 	switch {
 	case v <= DirectorVerdictPASS_DEFERRED:
 		return p.pass
-	case v < DirectorVerdictDROP_ACK:
+	case v < DirectorVerdictFORWARD_FLOW:
 		return p.send
+	case v < DirectorVerdictDROP_ACK:
+		return p.forward
 	default:
 		return p.drop
 	}
 }
 
-// run gives what the program returned and the frame as it left it. The frame
-// comes in by the loopback interface.
+// context is struct xdp_md or struct __sk_buff of linux/bpf.h, as far as the
+// kernel takes it for a test run; nil: as it is by default.
+func (p program) context(frame []byte) any {
+	const dataEnd, xdpInterface, mark, skbInterface, segments, segment, size = 1, 3, 2, 10, 41, 44, 48
+	switch {
+	case p.name == "xdp" && p.from != 0:
+		md := make([]uint32, 6)
+		md[dataEnd], md[xdpInterface] = uint32(len(frame)), uint32(p.from)
+		return md
+	case p.name != "xdp" && (p.from != 0 || p.mark != 0 || p.segment != 0):
+		skb := make([]uint32, size)
+		skb[skbInterface], skb[mark], skb[segment] = uint32(p.from), p.mark, p.segment
+		if p.segment != 0 {
+			skb[segments] = uint32(len(frame))/p.segment + 1
+		}
+		return skb
+	}
+	return nil
+}
+
+// run gives what the program returned and the frame as it left it.
 func (p program) run(frame []byte) (ret uint32, out []byte, err error) {
-	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, 4096)}
+	opts := ebpf.RunOptions{Data: frame, DataOut: make([]byte, 4096), Context: p.context(frame)}
 	run := func() error {
 		ret, err = p.prog.Run(&opts)
 		return err
