@@ -6,8 +6,6 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
-	"github.com/maitred-lb/maitred/controlplane/reconcile"
-	"github.com/maitred-lb/maitred/controlplane/state"
 	"github.com/maitred-lb/maitred/maps"
 )
 
@@ -24,6 +22,7 @@ func (p prober) Probes() ([]api.Probe, api.Lateness) {
 		probe := api.Probe{
 			Check: s.Key.Check, Target: s.Key.Target.String(), Status: s.Status.String(),
 			Since: s.Since.UTC(), Runs: s.Runs, Budget: s.Budget.Seconds(),
+			Timing: timing(s.Timing), Passes: s.Passes, Fails: s.Fails, Failures: s.Failures,
 		}
 		if !s.LastRun.IsZero() {
 			probe.Last = &api.Result{
@@ -41,44 +40,18 @@ func (p prober) Probes() ([]api.Probe, api.Lateness) {
 	}
 }
 
+func timing(t checkers.Timing) api.Timing {
+	return api.Timing{
+		Interval: t.Interval.Seconds(), FastInterval: t.FastInterval.Seconds(), Timeout: t.Timeout.Seconds(),
+		Rise: t.Rise, Fall: t.Fall,
+	}
+}
+
 func className(c checkers.Class) string {
 	if c == checkers.ClassNone {
 		return ""
 	}
 	return c.String()
-}
-
-// engine is the reconciler as the server sees it: it takes decisions.
-type engine struct {
-	*reconcile.Engine
-	env reconcile.Env
-}
-
-// Update derives what the kernel should hold.
-func (e engine) Update(s state.State) { e.Engine.Update(reconcile.Derive(s, e.env)) }
-
-// Forwarding tells who forwards to real servers, and if nobody does, why.
-func (e engine) Forwarding(f config.Forwarding) (by, note string) {
-	switch {
-	case f == config.ForwardingNone:
-		return string(config.ForwardingNone), "director.forwarding says so"
-	case f == config.ForwardingAuto && !e.env.IPVS:
-		return string(config.ForwardingNone), "this kernel has no IPVS"
-	}
-	return string(config.ForwardingIPVS), ""
-}
-
-// Targets tells how well each part of the kernel agrees.
-func (e engine) Targets() []api.Target {
-	status := e.Status()
-	out := make([]api.Target, 0, len(status))
-	for _, s := range status {
-		out = append(out, api.Target{
-			Name: s.Name, InSync: s.InSync, Rows: s.Rows, Repairs: s.Repairs, Errors: s.Errors,
-			LastError: s.LastError, LastSync: s.LastSync.UTC(),
-		})
-	}
-	return out
 }
 
 // datapath is the sorry engine's maps as the status sees them.
@@ -121,7 +94,7 @@ func (d datapath) Verdicts() (Verdicts, error) {
 			out.Total[name] = api.Counter{Packets: sum.Packets + c.Packets, Bytes: sum.Bytes + c.Bytes}
 		}
 		if key != (maps.Key{}) {
-			out.Services[config.Virtual{Addr: key.Addr, Proto: config.TCP}] = named
+			out.Services[virtualOf(key)] = named
 		}
 	}
 	return out, nil

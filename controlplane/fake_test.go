@@ -14,6 +14,7 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/state"
+	"github.com/maitred-lb/maitred/maps"
 )
 
 // journal is what the fakes were made to do, in order.
@@ -97,6 +98,8 @@ func (p *fakeProber) Probes() ([]api.Probe, api.Lateness) {
 type fakeEngine struct {
 	*journal
 	runErr, stopErr, syncErr, withdrawErr error
+	by                                    config.Forwarding // what this engine can't do is refused
+	slots                                 map[maps.ServerID]int
 }
 
 func (e *fakeEngine) String() string { return "engine" }
@@ -128,6 +131,12 @@ func (e *fakeEngine) Targets() []api.Target {
 }
 
 func (e *fakeEngine) Forwarding(config.Forwarding) (by, note string) { return "none", "no IPVS here" }
+
+func (e *fakeEngine) Slots(s state.State, _ config.Virtual) (map[maps.ServerID]int, bool) {
+	return e.slots, e.slots != nil
+}
+
+func (e *fakeEngine) Refuse(cfg *config.Config) []error { return cfg.Refuse(e.by) }
 
 // fakeDatapath counts what it is given and fails where it is told to.
 type fakeDatapath struct {

@@ -23,14 +23,14 @@ func (d datapath) Held() (map[config.Virtual]state.Mode, error) {
 	return heldModes(rows), nil
 }
 
-// heldModes tells the modes of rows; there are none but of TCP services.
+// heldModes tells the modes of rows.
 func heldModes(rows map[maps.Key]maps.Service) map[config.Virtual]state.Mode {
 	modes := map[maps.Mode]state.Mode{
 		maps.ModeServe: state.ModeServe, maps.ModeSorry: state.ModeSorry, maps.ModeLinger: state.ModeLinger,
 	}
 	held := make(map[config.Virtual]state.Mode, len(rows))
 	for key, row := range rows {
-		held[config.Virtual{Addr: key.Addr, Proto: config.TCP}] = modes[row.Mode]
+		held[virtualOf(key)] = modes[row.Mode]
 	}
 	return held
 }

@@ -21,6 +21,9 @@ type Parts struct {
 	Datapath Datapath
 	// Traffic tells of connections; nil where nothing is forwarded.
 	Traffic Traffic
+	// Tasks are further parts that run as long as the daemon does: what keeps
+	// the tables of the eBPF engine in order.
+	Tasks []Task
 	// Links calls changed whenever an interface comes or goes, until ctx ends.
 	Links func(ctx context.Context, changed func()) error
 	// Withdraw takes the programs out of the kernel, after the engine has taken
@@ -42,10 +45,14 @@ type Prober interface {
 type Engine interface {
 	Task
 	Passes
+	Rings
 	// Update hands over the newest decisions and does not wait for effects.
 	Update(s state.State)
 	Targets() []api.Target
+	// Forwarding tells who forwards to real servers, and why.
 	Forwarding(f config.Forwarding) (by, note string)
+	// Refuse tells what of a configuration that engine cannot do.
+	Refuse(cfg *config.Config) []error
 }
 
 // Passes are full comparisons with the kernel.

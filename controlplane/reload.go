@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ func (s *Server) Reload(ctx context.Context) api.Reload {
 	cfg, err := s.opts.Load(s.opts.File)
 	if err == nil {
 		err = fixed(s.current(), cfg)
+	}
+	if err == nil {
+		err = errors.Join(s.parts.Engine.Refuse(cfg)...)
 	}
 	if err == nil {
 		err = s.decider.ask(state.Loaded{Config: cfg})
@@ -108,6 +112,8 @@ func fixed(old, now *config.Config) error {
 		{"director.forwarding", old.Director.Forwarding, now.Director.Forwarding},
 		{"director.pin_path", old.Director.PinPath, now.Director.PinPath},
 		{"director.resync_interval", old.Director.Resync, now.Director.Resync},
+		{"director.connections.memory", config.Memory(old.Director.Connections.Memory), config.Memory(now.Director.Connections.Memory)},
+		{"director.fullnat.addresses", fullNAT(old), fullNAT(now)},
 		{"admin.socket", old.Admin.Socket, now.Admin.Socket},
 	} {
 		if f.old != f.now {
@@ -119,6 +125,14 @@ func fixed(old, now *config.Config) error {
 		return nil
 	}
 	return errs
+}
+
+// fullNAT tells whether there are to be tables for it.
+func fullNAT(cfg *config.Config) string {
+	if len(cfg.Director.FullNAT.Sources) == 0 {
+		return "none"
+	}
+	return "some"
 }
 
 // current is the configuration in force.

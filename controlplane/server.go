@@ -143,15 +143,15 @@ func (s *Server) serve(ctx context.Context, cfg *config.Config) error {
 // tasks lists the parts in the order in which they start: each hands its work
 // to those before it.
 func (s *Server) tasks(endpoint Task) []Task {
-	tasks := []Task{
-		s.parts.Engine,
+	tasks := append([]Task{s.parts.Engine}, s.parts.Tasks...)
+	tasks = append(tasks,
 		s.decider,
 		s.parts.Prober,
 		task{"links", func(ctx context.Context) error { return s.parts.Links(ctx, s.parts.Engine.Resync) }},
 		task{"keys", s.rotateKeys},
 		task{"ready", s.announce},
 		task{"hangups", s.hangups},
-	}
+	)
 	if s.opts.Watchdog > 0 {
 		tasks = append(tasks, s.watchdog())
 	}

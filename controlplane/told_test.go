@@ -5,6 +5,7 @@ package controlplane
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
-	"github.com/maitred-lb/maitred/controlplane/reconcile"
 	"github.com/maitred-lb/maitred/controlplane/reconcile/fake"
 	"github.com/maitred-lb/maitred/maps"
 )
@@ -39,18 +39,27 @@ func TestForwarding(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		asked    config.Forwarding
-		ipvs     bool
+		ipvs     error
 		by, note string
+		err      string
 	}{
-		{"asked for", config.ForwardingIPVS, true, "ipvs", ""},
-		{"found", config.ForwardingAuto, true, "ipvs", ""},
-		{"not found", config.ForwardingAuto, false, "none", "this kernel has no IPVS"},
-		{"not asked for", config.ForwardingNone, true, "none", "director.forwarding says so"},
+		{"asked for", config.ForwardingIPVS, nil, "ipvs", "director.forwarding says so", ""},
+		{"asked for and not there", config.ForwardingIPVS, fs.ErrNotExist, "", "", "this kernel has no IPVS"},
+		{"asked for and broken", config.ForwardingIPVS, errInjected, "", "", "maitred doctor"},
+		{"found", config.ForwardingAuto, nil, "ipvs", "this kernel has IPVS", ""},
+		{"not found", config.ForwardingAuto, fs.ErrNotExist, "ebpf", "this kernel has no IPVS", ""},
+		{"not to be found out", config.ForwardingAuto, errInjected, "", "", "maitred doctor"},
+		{"eBPF asked for", config.ForwardingEBPF, nil, "ebpf", "director.forwarding says so", ""},
+		{"eBPF asked for, IPVS gone", config.ForwardingEBPF, fs.ErrNotExist, "ebpf", "director.forwarding says so", ""},
+		{"not asked for", config.ForwardingNone, fs.ErrNotExist, "none", "director.forwarding says so", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			by, note := engine{env: reconcile.Env{IPVS: tc.ipvs}}.Forwarding(tc.asked)
-			if by != tc.by || note != tc.note {
+			by, note, err := choice(tc.asked, tc.ipvs)
+			if string(by) != tc.by || note != tc.note {
 				t.Errorf("%q (%q), want %q (%q)", by, note, tc.by, tc.note)
+			}
+			if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("error %v, want %q", err, tc.err)
 			}
 		})
 	}

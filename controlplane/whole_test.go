@@ -102,11 +102,11 @@ func (w *whole) wire(cfg *config.Config, in Inputs) (Parts, error) {
 	}
 	return Parts{
 		Prober: prober{checkers.NewScheduler(checkers.Options{Seed: cfg.Director.Name, OnTransition: in.Probed})},
-		Engine: engine{reconcile.New(reconcile.Options{
+		Engine: &engine{Engine: reconcile.New(reconcile.Options{
 			Targets: w.kernel.Targets(ledger), Logger: in.Logger, Resync: cfg.Director.Resync,
 			OnRepair:  func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
 			OnTrouble: func(t reconcile.Trouble) { in.Troubled(t.Target, t.Before, t.Now) },
-		}), reconcile.Env{IPVS: true}},
+		}), by: config.ForwardingIPVS, log: in.Logger},
 		Datapath: &fakeDatapath{journal: newJournal()},
 		Links:    func(ctx context.Context, _ func()) error { <-ctx.Done(); return nil },
 		Withdraw: func() error { return nil },

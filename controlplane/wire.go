@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -28,84 +28,190 @@ func ledgerFile(cfg *config.Config) string {
 // Wire makes the parts that act on this machine: it adopts what is pinned, and
 // opens what the configuration needs.
 func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
-	var opened closers
+	w := wiring{cfg: cfg, in: in}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, opened.Close())
+			err = errors.Join(err, w.opened.Close())
 		}
 	}()
-	sorry, err := maps.Open(cfg.Director.PinPath, maps.Options{})
-	if err != nil {
-		return p, err
-	}
-	opened.add(sorry)
-	if sorry.Fleeting() {
-		in.Logger.Warn("nothing in the kernel will outlive this daemon: its BPF file system is mounted in a mount namespace of its own, as under ip netns exec; mount it on the machine: mount -t bpf bpf /sys/fs/bpf")
-	}
-	interfaces, err := reconcile.OpenInterfaces()
-	if err != nil {
-		return p, err
-	}
-	opened.add(interfaces)
 	ledger, err := reconcile.OpenLedger(ledgerFile(cfg))
 	if err != nil {
 		in.Logger.Warn("only what the configuration names is known to be ours", "error", err)
 	}
-	targets := []reconcile.Target{
-		reconcile.NewSorry(sorry, sorry),
-		reconcile.NewAttachments(sorry),
-		reconcile.NewAddresses(interfaces, ledger),
+	if err := w.choose(ledger); err != nil {
+		return p, err
 	}
-	ipvs, err := openIPVS(cfg.Director.Forwarding, ledger, in.Logger)
+	if err := w.open(); err != nil {
+		return p, err
+	}
+	targets, err := w.targets(ledger)
 	if err != nil {
 		return p, err
 	}
-	if ipvs != nil {
-		opened.add(ipvs)
-		targets = append(targets, reconcile.NewVirtuals(ipvs, ipvs, ledger),
-			reconcile.NewSettings(reconcile.IPVSSysctls, ledger))
+	e := &engine{
+		Engine: reconcile.New(reconcile.Options{
+			Targets: targets, Logger: in.Logger, Resync: cfg.Director.Resync,
+			OnRepair:  func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
+			OnTrouble: func(t reconcile.Trouble) { in.Troubled(t.Target, t.Before, t.Now) },
+		}),
+		by: w.by, note: w.note, log: in.Logger,
 	}
-	return Parts{
+	p = Parts{
 		Prober: prober{checkers.NewScheduler(checkers.Options{
 			Seed: cfg.Director.Name, OnTransition: in.Probed,
 		})},
-		Engine: engine{
-			Engine: reconcile.New(reconcile.Options{
-				Targets: targets, Logger: in.Logger, Resync: cfg.Director.Resync,
-				OnRepair:  func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
-				OnTrouble: func(t reconcile.Trouble) { in.Troubled(t.Target, t.Before, t.Now) },
-			}),
-			env: reconcile.Env{IPVS: ipvs != nil},
-		},
-		Datapath: datapath{sorry},
+		Engine:   e,
+		Datapath: datapath{w.maps},
 		Links: func(ctx context.Context, changed func()) error {
 			return reconcile.NewLinkWatcher(changed, in.Logger).Run(ctx)
 		},
-		Withdraw: sorry.Withdraw,
-		Close:    opened.Close,
-	}, nil
+		Withdraw: w.maps.Withdraw,
+		Close:    w.opened.Close,
+	}
+	switch w.by {
+	case config.ForwardingEBPF:
+		w.upkeep(&p, e)
+	case config.ForwardingIPVS:
+		p.Traffic = ipvsFlows{ipvsTable, w.ipvs}
+	case config.ForwardingNone, config.ForwardingAuto:
+	}
+	return p, nil
 }
 
-// openIPVS returns nil where IPVS is not to be had and need not be. Without
-// forwarding it is still needed for what an earlier configuration left there.
-func openIPVS(f config.Forwarding, ledger *reconcile.Ledger, log *slog.Logger) (*reconcile.IPVS, error) {
-	if f == config.ForwardingNone && !ledger.Forwards() {
-		return nil, nil
+// wiring is what the parts are made of, as it is opened.
+type wiring struct {
+	cfg        *config.Config
+	in         Inputs
+	opened     closers
+	by         config.Forwarding // never auto
+	note       string            // why
+	ipvs       *reconcile.IPVS   // nil: there is none, or nothing to do with it
+	maps       *maps.Maps
+	interfaces *reconcile.Interfaces
+}
+
+// choose finds out who forwards, and whether that engine can do what is asked.
+// IPVS is also needed for what an earlier configuration left there.
+func (w *wiring) choose(ledger *reconcile.Ledger) error {
+	wanted := w.cfg.Director.Forwarding
+	var err error
+	if wanted == config.ForwardingIPVS || wanted == config.ForwardingAuto || ledger.Forwards() {
+		w.ipvs, err = reconcile.OpenIPVS()
 	}
-	ipvs, err := reconcile.OpenIPVS()
+	if w.ipvs != nil {
+		w.opened.add(w.ipvs)
+	}
+	if w.by, w.note, err = choice(wanted, err); err != nil {
+		return err
+	}
+	return errors.Join(w.cfg.Refuse(w.by)...)
+}
+
+// choice tells who is to forward, and why, where ipvs is what came of opening IPVS.
+func choice(wanted config.Forwarding, ipvs error) (by config.Forwarding, note string, err error) {
+	none := errors.Is(ipvs, fs.ErrNotExist)
 	switch {
-	case err == nil:
-		return ipvs, nil
-	case f == config.ForwardingNone && errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case f == config.ForwardingAuto && errors.Is(err, fs.ErrNotExist):
-		log.Warn("this kernel has no IPVS: services are checked and say sorry, but nothing is forwarded", "error", err)
-		return nil, nil
+	case none && wanted == config.ForwardingIPVS:
+		return "", "", fmt.Errorf("this kernel has no IPVS, and forwarding is ipvs: load the module ip_vs, or set auto, ebpf or none: %w", ipvs)
+	case ipvs != nil && !none:
+		return "", "", fmt.Errorf("%w: maitred doctor tells what is missing", ipvs)
+	case wanted != config.ForwardingAuto:
+		return wanted, "director.forwarding says so", nil
+	case none:
+		return config.ForwardingEBPF, "this kernel has no IPVS", nil
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("this kernel has no IPVS, and forwarding is ipvs: load the module ip_vs, or set auto or none: %w", err)
+	return config.ForwardingIPVS, "this kernel has IPVS", nil
+}
+
+func (w *wiring) open() (err error) {
+	if w.maps, err = maps.Open(w.cfg.Director.PinPath, tableSizes(w.cfg, w.by)); err != nil {
+		return err
 	}
-	return nil, fmt.Errorf("%w: maitred doctor tells what is missing", err)
+	w.opened.add(w.maps)
+	if w.maps.Fleeting() {
+		w.in.Logger.Warn("nothing in the kernel will outlive this daemon: its BPF file system is mounted in a mount namespace of its own, as under ip netns exec; mount it on the machine: mount -t bpf bpf /sys/fs/bpf")
+	}
+	if w.interfaces, err = reconcile.OpenInterfaces(); err != nil {
+		return err
+	}
+	w.opened.add(w.interfaces)
+	return nil
+}
+
+// tableSizes has the tables of flows fit the memory that they may take.
+func tableSizes(cfg *config.Config, by config.Forwarding) maps.Options {
+	if by != config.ForwardingEBPF {
+		return maps.Options{}
+	}
+	o := maps.Options{Forwarding: true, FullNAT: len(cfg.Director.FullNAT.Sources) > 0}
+	each := flowBytes + flowBytes/freshShare
+	if o.FullNAT {
+		each += bindingBytes
+	}
+	o.Flows = int(cfg.Director.Connections.Memory) / each
+	return o
+}
+
+// bindingBytes is what the kernel takes for each row of full NAT's way back, of
+// which there are as many as of flows: see bpf/include/tables.h.
+const bindingBytes = 112
+
+// targets are the parts of the kernel that are ours. An engine that does not
+// forward is among them as long as something of an earlier configuration is there.
+func (w *wiring) targets(ledger *reconcile.Ledger) ([]reconcile.Target, error) {
+	targets := []reconcile.Target{
+		reconcile.NewSorry(w.maps, w.maps),
+		reconcile.NewAttachments(w.maps),
+		reconcile.NewAddresses(w.interfaces, ledger),
+	}
+	if w.ipvs != nil {
+		targets = append(targets, reconcile.NewVirtuals(w.ipvs, w.ipvs, ledger))
+	}
+	balance := reconcile.NewBalance(w.maps)
+	left, err := balance.Holds(context.Background())
+	if err != nil {
+		return nil, fmt.Errorf("read what eBPF forwards: %w", err)
+	}
+	if left || w.by == config.ForwardingEBPF {
+		targets = append(targets, balance)
+	}
+	return append(targets, reconcile.NewSettings(reconcile.ProcSysctls, ledger)), nil
+}
+
+// upkeep is what the eBPF engine needs done for it while the daemon runs.
+func (w *wiring) upkeep(p *Parts, e *engine) {
+	log := w.in.Logger
+	e.ways = newWays(w.interfaces, w.interfaces, log)
+	sweeps := newSweeper(w.maps.Sweep, log)
+	p.Traffic = ebpfFlows{flowTable{w.maps, sweeps}}
+	p.Tasks = []Task{
+		task{"ways", func(ctx context.Context) error { return e.ways.run(ctx, e) }},
+		reconcile.NewRouteWatcher(e.ways.look, log),
+		sweeps,
+	}
+	if off := notForwarding(w.cfg, os.ReadFile); len(off) > 0 {
+		log.Warn("the kernel does not forward packets, and looks up no routes for eBPF then: packets go by the routes that this daemon looked up, and by tc alone",
+			"set to 1", strings.Join(off, " "))
+	}
+}
+
+// notForwarding names the sysctls that keep bpf_fib_lookup from answering.
+func notForwarding(cfg *config.Config, read func(string) ([]byte, error)) []string {
+	var off []string
+	families := map[bool]bool{}
+	for _, a := range serverAddrs(cfg) {
+		families[a.Is4()] = true
+	}
+	for _, knob := range []struct {
+		is4  bool
+		name string
+	}{{true, "net/ipv4/ip_forward"}, {false, "net/ipv6/conf/all/forwarding"}} {
+		text, err := read("/proc/sys/" + knob.name)
+		if families[knob.is4] && err == nil && strings.TrimSpace(string(text)) == "0" {
+			off = append(off, strings.ReplaceAll(knob.name, "/", "."))
+		}
+	}
+	return off
 }
 
 // closers are closed in the reverse of the order in which they were opened.

@@ -26,7 +26,7 @@ func TestRestart(t *testing.T) {
 			before := contents(r.kernel)
 			r.start(t)
 			pending, _ := state.Apply(state.New(), day, state.Loaded{Config: baseConfig()})
-			w := reconcile.Derive(pending, reconcile.Env{IPVS: true})
+			w := reconcile.Derive(pending, reconcile.Env{Forwarding: config.ForwardingIPVS})
 			r.reach(t, w)
 			if got := contents(r.kernel); got != before {
 				t.Errorf("while pending the kernel holds\n%s\ninstead of\n%s", got, before)

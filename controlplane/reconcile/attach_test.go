@@ -160,7 +160,7 @@ func TestSorryStory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for v, row := range s.want.Rows {
-			if got := rows[maps.Key{Addr: v.Addr, Proto: 6}]; got != row {
+			if got := rows[maps.Key{Addr: v.Addr, Proto: number(v.Proto)}]; got != row {
 				t.Errorf("%s: row %s is %+v, want %+v", s.name, v.Addr, got, row)
 			}
 		}

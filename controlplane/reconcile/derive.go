@@ -12,7 +12,9 @@ import (
 
 // Env is what this machine offers.
 type Env struct {
-	IPVS bool // the kernel has it
+	Forwarding config.Forwarding   // who forwards: IPVS, eBPF or nobody, never auto
+	Paths      map[netip.Addr]Path // to the real servers; absent: there is none
+	Links      map[string]Link     // by name
 }
 
 // Derive turns what was decided into the rows of all targets.
@@ -21,37 +23,58 @@ func Derive(s state.State, env Env) Want {
 		Pages: map[maps.PageID]maps.Page{}, Rows: map[config.Virtual]maps.Service{},
 		Virtuals: map[config.Virtual]Forward{}, Addresses: map[Address]bool{},
 		Attachments: map[string]config.Attach{}, Settings: map[string]string{},
+		Servers: map[maps.ServerID]Server{}, Shares: map[config.Virtual]Share{}, Backs: map[maps.Key][]Back{},
+		Marks: map[uint32]maps.ServerID{}, Devices: map[int]bool{},
 		Leave: map[config.Virtual]bool{},
 	}
 	director := s.Config.Director
 	for _, name := range director.Interfaces {
 		w.Attachments[name] = director.Attach
 	}
-	ipvs := forwards(director.Forwarding, env)
-	if ipvs {
+	switch env.Forwarding {
+	case config.ForwardingIPVS:
 		w.Settings = settings()
+	case config.ForwardingEBPF:
+		w.putEngine(s.Config, env)
+	case config.ForwardingNone, config.ForwardingAuto:
 	}
 	for _, c := range s.Config.Services {
 		page := w.putPage(s.Config, c)
 		decided := s.Services[c.Name]
-		for _, v := range c.Virtuals() {
-			if decided.Mode == state.ModePending {
+		if decided.Mode == state.ModePending {
+			for _, v := range c.Virtuals() {
 				w.Leave[v] = true
-				continue
 			}
-			if c.Protocol == config.TCP {
-				w.Rows[v] = row(decided, page)
-			}
-			if ipvs {
-				mute := decided.Mode == state.ModeSorry && page == 0
-				w.Virtuals[v] = forward(s, c, v, mute)
-			}
-			if director.Addresses == config.AddressesManage && len(director.Interfaces) > 0 {
-				w.Addresses[Address{director.Interfaces[0], v.Addr.Addr()}] = true
-			}
+			continue
 		}
+		w.putService(s, c, page, env)
 	}
 	return w
+}
+
+// putService wants what a service that is decided needs.
+func (w Want) putService(s state.State, c config.Service, page maps.PageID, env Env) {
+	decided, director := s.Services[c.Name], s.Config.Director
+	mute := decided.Mode == state.ModeSorry && page == 0
+	var share Share
+	if env.Forwarding == config.ForwardingEBPF {
+		share = w.putServers(s, c, env)
+		share.Mute = mute
+	}
+	for _, v := range c.Virtuals() {
+		w.Rows[v] = row(decided, page)
+		switch env.Forwarding {
+		case config.ForwardingIPVS:
+			w.Virtuals[v] = forward(s, c, v, mute)
+		case config.ForwardingEBPF:
+			w.Shares[v] = share
+			w.putBacks(s.Config, c, v)
+		case config.ForwardingNone, config.ForwardingAuto:
+		}
+		if director.Addresses == config.AddressesManage && len(director.Interfaces) > 0 {
+			w.Addresses[Address{director.Interfaces[0], v.Addr.Addr()}] = true
+		}
+	}
 }
 
 // settings are the knobs of IPVS that decide what an outage looks like: packets
@@ -97,14 +120,13 @@ func row(decided state.Service, page maps.PageID) maps.Service {
 // sorry and has no page to say it with, takes no new connections even where some
 // server lives: IPVS then refuses them.
 func forward(s state.State, c config.Service, v config.Virtual, mute bool) Forward {
-	f := Forward{Scheduler: c.Scheduler, Destinations: map[netip.AddrPort]Destination{}}
+	f := Forward{
+		Scheduler: c.SchedulerFor(config.ForwardingIPVS), Destinations: map[netip.AddrPort]Destination{},
+	}
+	f.Ports = c.Hash == config.HashPort && hashes(f.Scheduler)
 	pool, _ := s.Config.Pool(c.Pool)
 	for _, server := range pool.Serving(c) {
-		port := server.Port
-		if port == 0 {
-			port = v.Addr.Port()
-		}
-		d := Destination{Method: c.Method}
+		d := Destination{Method: c.Method, Tunnel: tunnel(c)}
 		decided := s.Servers[state.ServerID{Pool: pool.Name, Name: server.Name}]
 		switch decided.Verdict {
 		case state.VerdictUp:
@@ -113,24 +135,36 @@ func forward(s state.State, c config.Service, v config.Virtual, mute bool) Forwa
 		case state.VerdictUnknown:
 			d.Keep = true
 		case state.VerdictDown:
-			d = Destination{Dead: true}
+			if c.OnDown != config.OnDownKeep {
+				d = Destination{Dead: true}
+			}
 		}
 		if mute {
 			d.Weight = 0
 		}
-		f.Destinations[netip.AddrPortFrom(server.Address, port)] = d
+		f.Destinations[netip.AddrPortFrom(server.Address, portOf(server, v))] = d
 	}
 	return f
 }
 
-// forwards tells whether IPVS is ours to fill.
-func forwards(f config.Forwarding, env Env) bool {
-	switch f {
-	case config.ForwardingIPVS:
-		return true
-	case config.ForwardingAuto:
-		return env.IPVS
-	case config.ForwardingNone:
+// tunnel is the service's, and zero where its method is another.
+func tunnel(c config.Service) config.Tunnel {
+	switch {
+	case c.Method != config.TUN:
+		return config.Tunnel{}
+	case c.Tunnel.Kind == config.TunnelGUE:
+		return c.Tunnel
 	}
-	return false
+	return config.Tunnel{Kind: config.TunnelIPIP}
+}
+
+// hashes tells whether a scheduler goes by a hash of the client.
+func hashes(scheduler string) bool { return scheduler == "mh" || scheduler == "sh" }
+
+// portOf is where a server is asked for a virtual service.
+func portOf(server config.Server, v config.Virtual) uint16 {
+	if server.Port == 0 {
+		return v.Addr.Port()
+	}
+	return server.Port
 }

@@ -24,7 +24,11 @@ func derive(edit func(*config.Config), ipvs bool, events ...state.Event) reconci
 	for _, e := range events {
 		s, _ = state.Apply(s, day.Add(time.Second), e)
 	}
-	return reconcile.Derive(s, reconcile.Env{IPVS: ipvs})
+	env := reconcile.Env{Forwarding: config.ForwardingNone}
+	if ipvs {
+		env.Forwarding = config.ForwardingIPVS
+	}
+	return reconcile.Derive(s, env)
 }
 
 func destinations(f reconcile.Forward) string {
@@ -118,8 +122,8 @@ func TestDeriveRows(t *testing.T) {
 					t.Errorf("row %s is %+v, want %+v", addr, got, test.want)
 				}
 			}
-			if _, ok := w.Rows[udp("192.0.2.12:53")]; ok {
-				t.Error("a UDP service has a row")
+			if got := w.Rows[udp("192.0.2.12:53")]; got.Page != 0 || got.Mode == maps.ModeLinger {
+				t.Errorf("the row of a UDP service is %+v", got)
 			}
 		})
 	}
@@ -127,9 +131,6 @@ func TestDeriveRows(t *testing.T) {
 
 func TestDeriveMachine(t *testing.T) {
 	none := func(*config.Config) {}
-	forwarding := func(f config.Forwarding) func(*config.Config) {
-		return func(c *config.Config) { c.Director.Forwarding = f }
-	}
 	external := func(c *config.Config) { c.Director.Addresses = config.AddressesExternal }
 	second := func(c *config.Config) { c.Director.Interfaces = []string{"eth1", "eth0"} }
 	bare := func(c *config.Config) { c.Director.Interfaces = nil }
@@ -140,10 +141,8 @@ func TestDeriveMachine(t *testing.T) {
 		virtuals, addresses, settings int
 		interfaces                    []string
 	}{
-		{"ipvs", none, false, 7, 5, 2, []string{"eth0"}},
-		{"auto with IPVS", forwarding(config.ForwardingAuto), true, 7, 5, 2, []string{"eth0"}},
-		{"auto without IPVS", forwarding(config.ForwardingAuto), false, 0, 5, 0, []string{"eth0"}},
-		{"none", forwarding(config.ForwardingNone), true, 0, 5, 0, []string{"eth0"}},
+		{"ipvs", none, true, 7, 5, 2, []string{"eth0"}},
+		{"nobody", none, false, 0, 5, 0, []string{"eth0"}},
 		{"addresses of somebody else", external, true, 7, 0, 2, []string{"eth0"}},
 		{"two interfaces", second, true, 7, 5, 2, []string{"eth0", "eth1"}},
 		{"no interfaces", bare, true, 7, 0, 2, nil},

@@ -5,6 +5,7 @@ package reconcile
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -17,26 +18,40 @@ type Rank int
 
 // The order in which the kernel is changed. What is pointed at comes before what
 // points at it, and goes after it. A client's packet comes in by an address,
-// meets the service's row, and goes on to IPVS or to a page: so addresses come
-// last and go first.
+// meets the service's row, and goes on to a page, to IPVS, or by a ring to a
+// server: so addresses come last and go first. A death is one write, and waits for
+// no ring but those that would have nobody left.
 const (
 	RankPage        Rank = 10  // put a page
 	RankSorry       Rank = 20  // put a row that says sorry with it
 	RankSetting     Rank = 25  // set a knob of IPVS
 	RankVirtual     Rank = 30  // put an IPVS service
+	RankEngine      Rank = 35  // set up the eBPF engine: settings, devices
 	RankDestination Rank = 40  // put an IPVS destination that takes connections
+	RankServer      Rank = 40  // put a server of the eBPF engine that takes flows, or a new one
+	RankMark        Rank = 41  // lead a check's packets to a server
+	RankBack        Rank = 42  // lead a server's answers back
+	RankFirstRing   Rank = 45  // put a ring, where no server of the one before will be up
+	RankDeath       Rank = 46  // put a server down
+	RankRing        Rank = 47  // put a ring
 	RankServe       Rank = 50  // put a row that serves or lingers
 	RankAttach      Rank = 55  // attach the sorry engine
 	RankAddress     Rank = 60  // add an address
 	RankAnnounce    Rank = 65  // tell the neighbours of an address
 	RankNoAddress   Rank = 70  // remove an address
 	RankNoDest      Rank = 80  // take new connections from a destination, or delete it
+	RankDrain       Rank = 80  // take new flows from a server
+	RankNoMark      Rank = 84  // lead no more packets of a check to a server
 	RankRetired     Rank = 85  // delete a destination that has no connections left
 	RankNoVirtual   Rank = 90  // delete an IPVS service
+	RankNoForward   Rank = 90  // forward a service no more by eBPF
+	RankNoServer    Rank = 95  // free a server that has no flows left, and is in no ring
+	RankNoBack      Rank = 96  // lead no answers back
 	RankNoRow       Rank = 100 // delete a row
 	RankDetach      Rank = 105 // detach the sorry engine
 	RankNoPage      Rank = 110 // delete a page
-	RankRestore     Rank = 120 // give a knob of IPVS its former value
+	RankNoDevice    Rank = 115 // forget an interface, and the eBPF engine's settings
+	RankRestore     Rank = 120 // give a knob of the kernel its former value
 )
 
 // Effect is one change of the kernel.
@@ -64,6 +79,8 @@ type Group string
 func virtualGroup(v config.Virtual) Group { return Group("virtual " + virtualName(v)) }
 func addressGroup(a netip.Addr) Group     { return Group("address " + a.String()) }
 func interfaceGroup(name string) Group    { return Group("interface " + name) }
+func serverGroup(id maps.ServerID) Group  { return Group(fmt.Sprintf("server %v", id)) }
+func backGroup(k maps.Key) Group          { return Group("back " + backName(k)) }
 func pageGroup(id maps.PageID) Group      { return Group("page " + pageName(id)) }
 
 // readGroup fails when a target can't be read: what it would have done is then

@@ -67,19 +67,19 @@ func TestReplacedServers(t *testing.T) {
 	cfg := baseConfig()
 	one(cfg)
 	s, _ := state.Apply(state.New(), day, state.Loaded{Config: cfg}, result(a, up), result(b, up))
-	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	r.reach(t, reconcile.Derive(s, reconcile.Env{Forwarding: config.ForwardingIPVS}))
 	other := baseConfig()
 	one(other)
 	other.Pools[0].Servers = []config.Server{server("a", "10.0.0.21", 8080, 100), server("b", "10.0.0.22", 8080, 50)}
 	var calls []string
 	r.kernel.Changed = func(call string) { calls = append(calls, call) }
 	s, _ = state.Apply(s, day, state.Loaded{Config: other})
-	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	r.reach(t, reconcile.Derive(s, reconcile.Env{Forwarding: config.ForwardingIPVS}))
 	if len(calls) > 0 {
 		t.Errorf("before anything is known of the new servers: %q", calls)
 	}
 	s, _ = state.Apply(s, day, result("10.0.0.21:8080", up))
-	w := reconcile.Derive(s, reconcile.Env{IPVS: true})
+	w := reconcile.Derive(s, reconcile.Env{Forwarding: config.ForwardingIPVS})
 	busy := netip.MustParseAddrPort("10.0.0.12:8080")
 	r.kernel.Busy = map[netip.AddrPort]bool{busy: true}
 	r.reach(t, w)
@@ -266,7 +266,7 @@ func TestRunEndsWithAWholePass(t *testing.T) {
 func TestChangeIsNoDrift(t *testing.T) {
 	r := newRig(t)
 	s, _ := state.Apply(state.New(), day, state.Loaded{Config: baseConfig()})
-	r.reach(t, reconcile.Derive(s, reconcile.Env{IPVS: true}))
+	r.reach(t, reconcile.Derive(s, reconcile.Env{Forwarding: config.ForwardingIPVS}))
 	for _, scene := range story() {
 		r.reach(t, scene.want)
 	}

@@ -54,27 +54,42 @@ func (k *IPVS) Virtuals() (map[config.Virtual]Forward, error) {
 		}
 		f := Forward{
 			Scheduler: s.Scheduler, Destinations: map[netip.AddrPort]Destination{},
-			Altered: s.Flags&^ipvs.ServiceHashed != flags(s.Scheduler),
+			Ports: hashes(s.Scheduler) && s.Flags&byPorts != 0,
 		}
+		f.Altered = s.Flags&^ipvs.ServiceHashed != flags(f)
 		destinations, err := k.client.Destinations(s.Service)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("list destinations of %s:%d: %w", s.Address, s.Port, err)
 		}
 		for _, d := range destinations {
-			f.Destinations[netip.AddrPortFrom(d.Address, d.Port)] = Destination{
-				Method: methods[d.FwdMethod], Weight: int(d.Weight),
-				Altered: d.UpperThreshold != 0 || d.LowerThreshold != 0 || d.TunnelType != ipvs.IPIP,
-			}
+			f.Destinations[netip.AddrPortFrom(d.Address, d.Port)] = readDestination(d.Destination)
 		}
 		table[config.Virtual{Addr: netip.AddrPortFrom(s.Address, s.Port), Proto: proto}] = f
 	}
 	return table, nil
 }
 
+// readDestination is a destination as the kernel has it, but for its address.
+func readDestination(d ipvs.Destination) Destination {
+	out := Destination{Method: methods[d.FwdMethod], Weight: int(d.Weight)}
+	known := d.TunnelType == ipvs.IPIP
+	if out.Method == config.TUN {
+		switch d.TunnelType {
+		case ipvs.IPIP:
+			out.Tunnel = config.Tunnel{Kind: config.TunnelIPIP}
+		case ipvs.GUE:
+			out.Tunnel, known = config.Tunnel{Kind: config.TunnelGUE, Port: d.TunnelPort}, d.TunnelFlags == ipvs.TunnelEncapNoChecksum
+		case ipvs.GRE:
+		}
+	}
+	out.Altered = d.UpperThreshold != 0 || d.LowerThreshold != 0 || !known
+	return out
+}
+
 // PutVirtual implements VirtualTable.
-func (k *IPVS) PutVirtual(v config.Virtual, scheduler string) error {
+func (k *IPVS) PutVirtual(v config.Virtual, f Forward) error {
 	s := service(v)
-	s.Scheduler, s.Flags = scheduler, flags(scheduler)
+	s.Scheduler, s.Flags = f.Scheduler, flags(f)
 	err := k.client.CreateService(s)
 	if errors.Is(err, unix.EEXIST) {
 		err = k.client.UpdateService(s)
@@ -98,6 +113,11 @@ func (k *IPVS) PutDestination(v config.Virtual, server netip.AddrPort, d Destina
 		to.FwdMethod = ipvs.DirectRoute
 	case config.TUN:
 		to.FwdMethod = ipvs.Tunnel
+		if d.Tunnel.Kind == config.TunnelGUE {
+			to.TunnelType, to.TunnelPort = ipvs.GUE, d.Tunnel.Port
+		}
+	case config.FULLNAT:
+		return fmt.Errorf("put destination %s of %s: IPVS has no full NAT", server, v.Addr)
 	}
 	err := k.client.CreateDestination(service(v), to)
 	if errors.Is(err, unix.EEXIST) {
@@ -154,15 +174,21 @@ func service(v config.Virtual) ipvs.Service {
 	return s
 }
 
+// byPorts has mh and sh hash the client's port too: mh-port and sh-port.
+const byPorts = ipvs.ServiceSchedulerOpt2
+
 // flags of a scheduler: sh would go on choosing a destination of weight 0, and
 // then refuse the client (net/netfilter/ipvs/ip_vs_sh.c), unless it may fall back
 // on another.
-func flags(scheduler string) ipvs.Flags {
-	const fallback = ipvs.ServiceSchedulerOpt1
-	if scheduler == "sh" {
-		return fallback
+func flags(f Forward) ipvs.Flags {
+	var flags ipvs.Flags
+	if f.Scheduler == "sh" {
+		flags |= ipvs.ServiceSchedulerOpt1 // sh-fallback
 	}
-	return 0
+	if f.Ports {
+		flags |= byPorts
+	}
+	return flags
 }
 
 func destination(server netip.AddrPort) ipvs.Destination {

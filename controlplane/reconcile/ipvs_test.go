@@ -104,7 +104,7 @@ func TestIPVSTable(t *testing.T) {
 func putAll(t *testing.T, k *reconcile.IPVS, want map[config.Virtual]reconcile.Forward) {
 	t.Helper()
 	for v, f := range want {
-		if err := k.PutVirtual(v, f.Scheduler); err != nil {
+		if err := k.PutVirtual(v, f); err != nil {
 			t.Fatalf("put %s %s: %v", v.Addr, f.Scheduler, err)
 		}
 		for server, d := range f.Destinations {
@@ -154,7 +154,7 @@ func (r *ipvsRig) start(t *testing.T) {
 	}
 	r.engine = reconcile.New(reconcile.Options{
 		Targets: []reconcile.Target{
-			reconcile.NewVirtuals(r.table, r.table, ledger), reconcile.NewSettings(reconcile.IPVSSysctls, ledger),
+			reconcile.NewVirtuals(r.table, r.table, ledger), reconcile.NewSettings(reconcile.ProcSysctls, ledger),
 		},
 		Logger: r.logger(), OnRepair: func(d reconcile.Drift) { r.repairs = append(r.repairs, d.Target+": "+d.What) },
 	})
@@ -304,7 +304,7 @@ func TestIPVSSettings(t *testing.T) {
 	knobs := func() (values [2]string) {
 		err := r.ns.Do(func() error {
 			for i, name := range []string{"expire_nodest_conn", "conn_reuse_mode"} {
-				value, ok, err := reconcile.IPVSSysctls.Get(name)
+				value, ok, err := reconcile.ProcSysctls.Get(name)
 				if !ok || err != nil {
 					return fmt.Errorf("%s: %v, %w", name, ok, err)
 				}

@@ -31,14 +31,19 @@ func (*LinkWatcher) String() string { return "links" }
 // buffer: then anything may have changed, and the next one begins. While none can
 // be had it notifies at every try.
 func (w *LinkWatcher) Run(ctx context.Context) error {
+	return again(ctx, "interfaces", w.watch, w.notify, w.log)
+}
+
+// again watches what, one subscription after the other.
+func again(ctx context.Context, what string, watch func(context.Context) error, notify func(), log *slog.Logger) error {
 	backoff := shortBackoff
 	for {
-		err := w.watch(ctx)
+		err := watch(ctx)
 		switch {
 		case err == nil:
 			backoff = shortBackoff
 		case backoff == shortBackoff: // and no more until it works again
-			w.log.Error("interfaces are not watched, it will be tried again", "error", err)
+			log.Error(what+" are not watched, it will be tried again", "error", err)
 		}
 		if !pause(ctx, backoff) {
 			return nil
@@ -46,7 +51,7 @@ func (w *LinkWatcher) Run(ctx context.Context) error {
 		if err != nil {
 			backoff = min(2*backoff, longBackoff)
 		}
-		w.notify()
+		notify()
 	}
 }
 
@@ -97,7 +102,7 @@ func note(known map[int]linkState, u netlink.LinkUpdate) bool {
 }
 
 // drain takes what is still under way, so that the sender can end.
-func drain(updates <-chan netlink.LinkUpdate) {
+func drain[T any](updates <-chan T) {
 	for range updates {
 	}
 }

@@ -107,7 +107,7 @@ func story() []scene {
 	then := func(name string, after time.Duration, events ...state.Event) {
 		now = now.Add(after)
 		s, _ = state.Apply(s, now, events...)
-		scenes = append(scenes, scene{name, reconcile.Derive(s, reconcile.Env{IPVS: true})})
+		scenes = append(scenes, scene{name, reconcile.Derive(s, reconcile.Env{Forwarding: config.ForwardingIPVS})})
 	}
 	cfg := baseConfig()
 	then("loaded", 0, state.Loaded{Config: cfg})

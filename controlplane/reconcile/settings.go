@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// Knobs are settings of the kernel by name.
+// Knobs are settings of the kernel by name; see Sysctls.
 type Knobs interface {
 	Get(name string) (value string, ok bool, err error) // ok is false where the kernel has no such knob
 	Set(name, value string) error
 }
 
-// Settings is the target of IPVS's knobs. The ledger keeps their former values.
+// Settings is the target of the kernel's knobs. The ledger keeps their former values.
 type Settings struct {
 	knobs  Knobs
 	ledger *Ledger
@@ -35,7 +35,7 @@ func (*Settings) Carries() bool { return false }
 // Read implements Target.
 func (t *Settings) Read(context.Context) (Snapshot, error) {
 	has := settingRows{target: t, values: map[string]string{}, former: t.ledger.all(kindSetting)}
-	for name := range settings() {
+	for name := range knobs() {
 		value, ok, err := t.knobs.Get(name)
 		if err != nil {
 			return nil, err
@@ -45,6 +45,13 @@ func (t *Settings) Read(context.Context) (Snapshot, error) {
 		}
 	}
 	return has, nil
+}
+
+// knobs are all that maitred may ever turn.
+func knobs() map[string]string {
+	all := settings()
+	all[acceptLocal] = "1"
+	return all
 }
 
 // settingRows is how the knobs stand, and how they stood before maitred.
@@ -97,15 +104,23 @@ func (has settingRows) restore(name, value string) Effect {
 	}
 }
 
-// Sysctls are the knobs in a folder of /proc/sys.
+// Sysctls are the knobs below a folder: by their path there, or with nothing but a
+// name those of IPVS.
 type Sysctls string
 
-// IPVSSysctls are the knobs of IPVS in the calling process's network namespace.
-const IPVSSysctls Sysctls = "/proc/sys/net/ipv4/vs"
+// ProcSysctls are the knobs of the calling process's network namespace.
+const ProcSysctls Sysctls = "/proc/sys"
+
+func (s Sysctls) path(name string) string {
+	if !strings.Contains(name, "/") {
+		name = "net/ipv4/vs/" + name
+	}
+	return filepath.Join(string(s), name)
+}
 
 // Get implements Knobs.
 func (s Sysctls) Get(name string) (string, bool, error) {
-	text, err := os.ReadFile(filepath.Join(string(s), name))
+	text, err := os.ReadFile(s.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}
@@ -114,5 +129,5 @@ func (s Sysctls) Get(name string) (string, bool, error) {
 
 // Set implements Knobs.
 func (s Sysctls) Set(name, value string) error {
-	return os.WriteFile(filepath.Join(string(s), name), []byte(value), 0)
+	return os.WriteFile(s.path(name), []byte(value), 0)
 }

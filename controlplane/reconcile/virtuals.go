@@ -17,8 +17,8 @@ type VirtualTable interface {
 	// them, with their destinations.
 	Virtuals() (map[config.Virtual]Forward, error)
 	// PutVirtual makes a service or sets its scheduler and flags; its
-	// destinations and connections stay.
-	PutVirtual(v config.Virtual, scheduler string) error
+	// destinations, whatever f says of them, and connections stay.
+	PutVirtual(v config.Virtual, f Forward) error
 	DeleteVirtual(v config.Virtual) error // with its destinations; gone is success
 }
 
@@ -87,8 +87,8 @@ func (has virtualRows) Plan(w Want) []Effect {
 	mine := names(w.Virtuals)
 	for v, f := range w.Virtuals {
 		was, there := has.table[v]
-		if !there || was.Scheduler != f.Scheduler || was.Altered {
-			effects = append(effects, has.put(v, f.Scheduler, mine))
+		if !there || was.Scheduler != f.Scheduler || was.Ports != f.Ports || was.Altered {
+			effects = append(effects, has.put(v, f, mine))
 		} else if !has.owns(v) {
 			effects = append(effects, has.adopt(v, mine))
 		}
@@ -164,7 +164,7 @@ func (has virtualRows) retire(v config.Virtual, server netip.AddrPort, old Desti
 	if old.Weight == 0 {
 		return []Effect{remove}
 	}
-	return []Effect{has.putDestination(v, server, Destination{Method: old.Method}, true), remove}
+	return []Effect{has.putDestination(v, server, Destination{Method: old.Method, Tunnel: old.Tunnel}, true), remove}
 }
 
 // withdraw deletes a service, after what leads to it.
@@ -187,15 +187,18 @@ func (has virtualRows) withdraw(v config.Virtual, was Forward) []Effect {
 
 // put makes a service. The first one that is put enters all of mine in the
 // ledger, in one stroke.
-func (has virtualRows) put(v config.Virtual, scheduler string, mine []string) Effect {
+func (has virtualRows) put(v config.Virtual, f Forward, mine []string) Effect {
+	what := fmt.Sprintf("put service %s, scheduler %s", virtualName(v), f.Scheduler)
+	if f.Ports {
+		what += " by ports too"
+	}
 	return Effect{
-		Rank: RankVirtual, Group: virtualGroup(v),
-		What: fmt.Sprintf("put service %s, scheduler %s", virtualName(v), scheduler),
+		Rank: RankVirtual, Group: virtualGroup(v), What: what,
 		Do: func() error {
 			if err := has.target.ledger.note(kindVirtual, "", mine...); err != nil {
 				return err
 			}
-			return has.target.services.PutVirtual(v, scheduler)
+			return has.target.services.PutVirtual(v, f)
 		},
 	}
 }
@@ -215,9 +218,13 @@ func (has virtualRows) forget(name string) Effect {
 }
 
 func (has virtualRows) putDestination(v config.Virtual, server netip.AddrPort, d Destination, there bool) Effect {
+	by := string(d.Method)
+	if d.Tunnel.Kind == config.TunnelGUE {
+		by += fmt.Sprintf(" by gue to port %d", d.Tunnel.Port)
+	}
 	e := Effect{
 		Rank: RankDestination, Group: virtualGroup(v),
-		What: fmt.Sprintf("put destination %s of %s, %s, weight %d", server, virtualName(v), d.Method, d.Weight),
+		What: fmt.Sprintf("put destination %s of %s, %s, weight %d", server, virtualName(v), by, d.Weight),
 		Do:   func() error { return has.target.destinations.PutDestination(v, server, d) },
 	}
 	if there && d.Weight == 0 {

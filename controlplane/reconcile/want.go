@@ -18,16 +18,27 @@ type Want struct {
 	Virtuals    map[config.Virtual]Forward
 	Addresses   map[Address]bool
 	Attachments map[string]config.Attach // by interface
-	Settings    map[string]string        // knobs of IPVS, by name below net.ipv4.vs
+	Settings    map[string]string        // knobs of the kernel, by name: see Sysctls
+	// What the eBPF engine forwards by. Setting is nil where it does not forward.
+	Setting *maps.Setting
+	Servers map[maps.ServerID]Server
+	Shares  map[config.Virtual]Share
+	Backs   map[maps.Key][]Back
+	Marks   map[uint32]maps.ServerID // of checks that take the way of the data
+	Devices map[int]bool             // by index: whether it sends what XDP redirects to it
 	// Leave names what is not decided yet: whatever the kernel holds for these,
 	// rows, destinations and addresses, stays as it is.
 	Leave map[config.Virtual]bool
+	// Notices are what an operator should hear of: what is wanted and can't be had
+	// on this machine.
+	Notices []string
 }
 
 // Forward is an IPVS service with its destinations. What is there and not named
 // gets no new connections, and goes when it has none left.
 type Forward struct {
 	Scheduler    string
+	Ports        bool // mh and sh go by the client's port as well
 	Destinations map[netip.AddrPort]Destination
 	// Altered tells that the service in the kernel has flags that maitred never
 	// sets, such as persistence. It is never wanted.
@@ -37,13 +48,14 @@ type Forward struct {
 // Destination is a real server of an IPVS service.
 type Destination struct {
 	Method config.Method
-	Weight int // zero: keeps its connections and gets no new ones
+	Tunnel config.Tunnel // of method tun
+	Weight int           // zero: keeps its connections and gets no new ones
 	// Keep wants the destination as it is if it is there, and absent if not.
 	Keep bool
 	// Dead wants the destination absent at once, whatever connections it has.
 	Dead bool
-	// Altered tells that the destination in the kernel has thresholds or a kind
-	// of tunnel that maitred never sets. It is never wanted.
+	// Altered tells that the destination in the kernel has thresholds or options
+	// of a tunnel that maitred never sets. It is never wanted.
 	Altered bool
 }
 

@@ -33,6 +33,15 @@ type Kernel struct {
 	Announced []reconcile.Address
 	Engines   map[string]kernel.Attachment
 	KnobTable map[string]string
+	// What the eBPF engine has. InUse are servers with flows.
+	ServerTable map[kernel.ServerID]kernel.Server
+	ShareTable  map[kernel.Key]kernel.Forward
+	BackTable   map[kernel.Key][]kernel.Key
+	MarkTable   map[uint32]kernel.ServerID
+	DeviceTable map[int]bool
+	Setting     kernel.Setting
+	Probed      bool
+	InUse       map[kernel.ServerID]bool
 
 	// Fail, if not nil, is asked before every call; the call fails with the
 	// error that it returns and changes nothing.
@@ -47,7 +56,12 @@ func New() *Kernel {
 		PageTable: map[kernel.PageID]kernel.Page{}, RowTable: map[kernel.Key]kernel.Service{},
 		IPVS: map[config.Virtual]reconcile.Forward{}, AddrTable: map[reconcile.Address]bool{},
 		Links: map[string]int{"eth0": 2}, Silent: map[string]bool{}, Engines: map[string]kernel.Attachment{},
-		KnobTable: map[string]string{"expire_nodest_conn": "0", "conn_reuse_mode": "0"},
+		KnobTable: map[string]string{
+			"expire_nodest_conn": "0", "conn_reuse_mode": "0", "net/ipv4/conf/lo/accept_local": "0",
+		},
+		ServerTable: map[kernel.ServerID]kernel.Server{}, ShareTable: map[kernel.Key]kernel.Forward{},
+		BackTable: map[kernel.Key][]kernel.Key{}, MarkTable: map[uint32]kernel.ServerID{},
+		DeviceTable: map[int]bool{}, InUse: map[kernel.ServerID]bool{},
 	}
 }
 
@@ -55,7 +69,7 @@ func New() *Kernel {
 func (k *Kernel) Targets(ledger *reconcile.Ledger) []reconcile.Target {
 	return []reconcile.Target{
 		reconcile.NewSorry(k, k), reconcile.NewAttachments(k), reconcile.NewSettings(k, ledger),
-		reconcile.NewVirtuals(k, k, ledger), reconcile.NewAddresses(k, ledger),
+		reconcile.NewVirtuals(k, k, ledger), reconcile.NewBalance(k), reconcile.NewAddresses(k, ledger),
 	}
 }
 
@@ -161,13 +175,13 @@ func (k *Kernel) Virtuals() (map[config.Virtual]reconcile.Forward, error) {
 }
 
 // PutVirtual implements reconcile.VirtualTable.
-func (k *Kernel) PutVirtual(v config.Virtual, scheduler string) error {
+func (k *Kernel) PutVirtual(v config.Virtual, want reconcile.Forward) error {
 	return k.change(func() error {
 		f, there := k.IPVS[v]
 		if !there {
 			f.Destinations = map[netip.AddrPort]reconcile.Destination{}
 		}
-		f.Scheduler, f.Altered = scheduler, false
+		f.Scheduler, f.Ports, f.Altered = want.Scheduler, want.Ports, false
 		k.IPVS[v] = f
 		return nil
 	}, "put virtual %s", v.Addr)

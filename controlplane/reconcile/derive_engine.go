@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+	"github.com/maitred-lb/maitred/maps"
+)
+
+// acceptLocal lets the loopback interface take what comes from an address of this
+// machine: answers to checks that take the way of the data.
+const acceptLocal = "net/ipv4/conf/lo/accept_local"
+
+// putEngine wants what the eBPF engine needs beside services and servers.
+func (w *Want) putEngine(cfg *config.Config, env Env) {
+	director := cfg.Director
+	w.putMarks(cfg)
+	w.Setting = &maps.Setting{
+		Sources:   slices.SortedFunc(slices.Values(director.FullNAT.Sources), netip.Addr.Compare),
+		PortFirst: director.FullNAT.PortFirst, PortLast: director.FullNAT.PortLast,
+		TCP:    director.Connections.TCP.Truncate(time.Second),
+		FIN:    director.Connections.FIN.Truncate(time.Second),
+		UDP:    director.Connections.UDP.Truncate(time.Second),
+		Probes: len(w.Marks) > 0,
+	}
+	if w.Setting.Probes {
+		w.Settings[acceptLocal] = "1"
+	}
+	w.watchServers(cfg, env)
+	for name := range w.Attachments {
+		w.putDevice(director, env.Links[name])
+	}
+	for _, path := range env.Paths {
+		w.putDevice(director, env.Links[path.Interface])
+	}
+	slices.Sort(w.Notices)
+	w.Notices = slices.Compact(w.Notices)
+}
+
+// putMarks says which server each mark of a check leads to.
+func (w *Want) putMarks(cfg *config.Config) {
+	for errand, marked := range cfg.Errands() {
+		c, _ := cfg.Service(errand.Service)
+		pool, _ := cfg.Pool(errand.Pool)
+		for _, server := range pool.Servers {
+			if server.Name == errand.Server {
+				w.Marks[marked.Mark] = ServerID(c, server)
+			}
+		}
+	}
+}
+
+// putDevice notes whether an interface sends what XDP redirects to it. Where the
+// kernel does not tell, whoever asks for XDP vouches for it.
+func (w *Want) putDevice(director config.Director, link Link) {
+	if link.Index == 0 {
+		return
+	}
+	w.Devices[link.Index] = link.Transmits == Yes || link.Transmits == Unknown && director.Attach == config.AttachXDP
+}
+
+// watchServers attaches the engine where answers of servers come in that it has to
+// see, and notices servers that it can't reach.
+func (w *Want) watchServers(cfg *config.Config, env Env) {
+	mode := cfg.Director.Attach
+	if mode == config.AttachXDP { // was asked for where clients are
+		mode = config.AttachAuto
+	}
+	for _, c := range cfg.Services {
+		pool, _ := cfg.Pool(c.Pool)
+		for _, server := range pool.Serving(c) {
+			path, there := env.Paths[server.Address]
+			if !there {
+				w.notice("no route leads to the server %s of pool %s", server.Address, pool.Name)
+				continue
+			}
+			if !seesAnswers(cfg, c, pool) {
+				continue
+			}
+			link := env.Links[path.Interface]
+			switch _, attached := w.Attachments[path.Interface]; {
+			case attached:
+			case link.Loopback:
+				w.notice("the server %s of pool %s is this machine itself: its answers can't be translated by eBPF", server.Address, pool.Name)
+			case !link.Ethernet:
+				w.notice("%s, the way to the server %s of pool %s, is not Ethernet: its answers can't be translated by eBPF",
+					path.Interface, server.Address, pool.Name)
+			default:
+				w.Attachments[path.Interface] = mode
+			}
+		}
+	}
+}
+
+// seesAnswers tells whether what the servers of a service send back has to come by
+// the engine.
+func seesAnswers(cfg *config.Config, c config.Service, pool config.Pool) bool {
+	if c.Method == config.NAT || c.Method == config.FULLNAT {
+		return true
+	}
+	return slices.ContainsFunc(pool.Checks, func(name string) bool {
+		check, _ := cfg.Check(name)
+		return check.Via == config.ViaDataplane && check.Service == c.Given()
+	})
+}
+
+func (w *Want) notice(format string, args ...any) {
+	w.Notices = append(w.Notices, fmt.Sprintf(format, args...))
+}
+
+// putServers wants the servers of a service, and tells what each gets of it.
+func (w Want) putServers(s state.State, c config.Service, env Env) Share {
+	scheduler := c.SchedulerFor(config.ForwardingEBPF)
+	share := Share{Spread: spread(c, scheduler), Down: down(c.OnDown)}
+	pool, _ := s.Config.Pool(c.Pool)
+	asked := map[maps.ServerID]bool{}
+	for _, id := range w.Marks {
+		asked[id] = true
+	}
+	for _, server := range pool.Serving(c) {
+		decided := s.Servers[state.ServerID{Pool: pool.Name, Name: server.Name}]
+		id := ServerID(c, server)
+		row := serverRow(c, server, decided, env.Paths[server.Address])
+		if row.Keep && asked[id] {
+			row.State = maps.ServerDrain // or else its check would find no way there
+		}
+		w.Servers[id] = row
+		m := Member{Server: id, Weight: server.Weight}
+		switch {
+		case scheduler == "rr":
+			m.Weight = 1
+		case decided.Weight > 0:
+			m.Weight = decided.Weight
+		}
+		share.Members = append(share.Members, m)
+	}
+	return share
+}
+
+func serverRow(c config.Service, server config.Server, decided state.Server, path Path) Server {
+	row := Server{Name: decided.ID.String(), Server: maps.Server{Gateway: path.Gateway, Interface: path.Index, MTU: server.MTU}}
+	if c.Method == config.TUN {
+		row.Source = path.Source
+	}
+	switch decided.Verdict {
+	case state.VerdictUp:
+		row.State = maps.ServerUp
+		if decided.Weight == 0 {
+			row.State = maps.ServerDrain
+		}
+	case state.VerdictDrain:
+		row.State = maps.ServerDrain
+	case state.VerdictDown:
+		row.State = maps.ServerDown
+	case state.VerdictUnknown:
+		row.Keep = true
+	}
+	return row
+}
+
+// protoIPIP marks, in the table of NAT's way back, the far ends of tunnels: what
+// routers say of the way to them is believed.
+const protoIPIP = 4
+
+// putBacks wants what leads the answers of the servers of a virtual service back.
+func (w Want) putBacks(cfg *config.Config, c config.Service, v config.Virtual) {
+	pool, _ := cfg.Pool(c.Pool)
+	for _, server := range pool.Serving(c) {
+		key, back := maps.Key{Proto: keyOf(v).Proto}, Back{Server: ServerID(c, server), Service: v}
+		switch c.Method {
+		case config.NAT, config.FULLNAT:
+			key.Addr = netip.AddrPortFrom(server.Address, portOf(server, v))
+		case config.TUN:
+			key = maps.Key{Addr: netip.AddrPortFrom(server.Address, 0), Proto: protoIPIP}
+			back.Service = config.Virtual{}
+		case config.DR:
+			continue
+		}
+		w.Backs[key] = append(w.Backs[key], back)
+	}
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"fmt"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/maps"
+)
+
+// wantedDraw is what the ring of a service is to be made from.
+func (has balanceRows) wantedDraw(w Want, share Share) draw {
+	return share.draw(func(id maps.ServerID) maps.ServerState { return has.state(w, id) })
+}
+
+func (has balanceRows) planShares(w Want) []Effect {
+	var effects []Effect
+	for v, share := range w.Shares {
+		d := has.wantedDraw(w, share)
+		was, there := has.shares[v]
+		if !there || was.Spread != share.Spread || was.Down != share.Down || was.Ring.Digest != d.digest() {
+			effects = append(effects, has.putShare(w, v, d))
+		}
+	}
+	for v := range has.shares {
+		if _, wanted := w.Shares[v]; !wanted && !w.Leave[v] {
+			effects = append(effects, has.deleteShare(v))
+		}
+	}
+	return effects
+}
+
+// putShare makes the ring, which takes its time, only when its turn has come.
+func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
+	share := w.Shares[v]
+	e := Effect{
+		Rank: RankRing, Group: virtualGroup(v), Needs: []Group{settingGroup},
+		What: fmt.Sprintf("forward %s by eBPF, %s", virtualName(v), d.text(share.Down)),
+		Do: func() error {
+			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down, Ring: d.ring()})
+		},
+	}
+	if has.alone(w, v) {
+		e.Rank = RankFirstRing
+	}
+	for _, m := range d.members {
+		if m.Weight > 0 {
+			e.Needs = append(e.Needs, serverGroup(m.Server))
+		}
+		if key, ok := backOf(m.Server, v); ok {
+			e.Needs = append(e.Needs, backGroup(key))
+		}
+	}
+	return e
+}
+
+// text says what is drawn, and tells it from all else that could be.
+func (d draw) text(fate maps.Down) string {
+	slots := 0
+	for _, m := range d.members {
+		if m.Weight > 0 {
+			slots++
+		}
+	}
+	how := "in turn"
+	switch d.spread {
+	case maps.SpreadAddress:
+		how = "by the client's address"
+	case maps.SpreadPort:
+		how = "by the client's address and port"
+	case maps.SpreadTurn:
+	}
+	then := "reset"
+	switch fate {
+	case maps.DownRepick:
+		then = "picked again"
+	case maps.DownKeep:
+		then = "kept"
+	case maps.DownReset:
+	}
+	return fmt.Sprintf("%s to %d of %d servers, those of a dead one %s, ring %016x", how, slots, len(d.members), then, d.digest())
+}
+
+func (has balanceRows) deleteShare(v config.Virtual) Effect {
+	return Effect{
+		Rank: RankNoForward, Group: virtualGroup(v), Needs: []Group{addressGroup(v.Addr.Addr())},
+		What: fmt.Sprintf("forward %s no more by eBPF", virtualName(v)),
+		Do:   func() error { return has.tables.DeleteForward(keyOf(v)) },
+	}
+}
