@@ -40,18 +40,16 @@ func (b builder) director() Director {
 	b.between("director.resync_interval", d.ResyncInterval, time.Second, 24*time.Hour)
 	b.absolute("director.pin_path", d.PinPath)
 	return Director{
-		Name:       d.Name,
-		Interfaces: d.Interfaces,
-		Attach:     Attach(d.Attach),
-		Forwarding: Forwarding(d.Forwarding),
-		Connections: Connections{
-			Memory: 64 << 20, TCP: 15 * time.Minute, FIN: 2 * time.Minute, UDP: 5 * time.Minute,
-		},
-		FullNAT:   FullNAT{PortFirst: 1024, PortLast: 32767},
-		Addresses: AddressMode(d.Addresses),
-		OnStop:    OnStop(d.OnStop),
-		Resync:    d.ResyncInterval,
-		PinPath:   d.PinPath,
+		Name:        d.Name,
+		Interfaces:  d.Interfaces,
+		Attach:      Attach(d.Attach),
+		Forwarding:  Forwarding(d.Forwarding),
+		Connections: b.connections("director.connections", d.Connections),
+		FullNAT:     b.fullNAT("director.fullnat", d.FullNAT),
+		Addresses:   AddressMode(d.Addresses),
+		OnStop:      OnStop(d.OnStop),
+		Resync:      d.ResyncInterval,
+		PinPath:     d.PinPath,
 	}
 }
 

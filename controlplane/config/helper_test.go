@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/page"
@@ -86,9 +87,18 @@ func checkInvariants(t *testing.T, cfg *Config) {
 		checkPool(t, cfg, p)
 	}
 	seen := map[Virtual]bool{}
+	if c := cfg.Director.Connections; c.Memory < leastMemory || c.TCP < time.Second || c.FIN < time.Second || c.UDP < time.Second {
+		t.Errorf("connections %+v", c)
+	}
+	if errs := cfg.Refuse(cfg.Director.Forwarding); errs != nil {
+		t.Errorf("%s refuses %v", cfg.Director.Forwarding, errs)
+	}
 	for _, s := range cfg.Services {
 		pool, ok := cfg.Pool(s.Pool)
 		if !ok || s.Name == "" || len(s.Virtuals()) == 0 {
+			t.Errorf("service %+v", s)
+		}
+		if len(pool.Serving(s)) == 0 || s.Hash == "" || s.OnDown == "" || (s.Method == TUN) != (s.Tunnel.Kind != "") || (s.Tunnel.Kind == TunnelGUE) != (s.Tunnel.Port != 0) {
 			t.Errorf("service %+v", s)
 		}
 		if most := s.Quorum.Min + s.Quorum.Hysteresis; !s.Quorum.Percent && most > len(pool.Servers) || s.Quorum.Min <= s.Quorum.Hysteresis {
@@ -115,7 +125,11 @@ func checkPool(t *testing.T, cfg *Config, p Pool) {
 		for _, name := range p.Checks {
 			c, ok := cfg.Check(name)
 			kind, _ := checkers.Lookup(c.Type)
-			if !ok || c.Target(s, kind.DefaultPort).Port() == 0 {
+			target := c.Target(s, kind.DefaultPort)
+			if c.Via == ViaDataplane {
+				_, target, ok = cfg.Asked(c, p, s)
+			}
+			if !ok || target.Port() == 0 {
 				t.Errorf("pool %q: check %q has no target on %+v", p.Name, name, s)
 			}
 		}

@@ -9,6 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// minimalWith gives the one service more keys.
+func minimalWith(keys string) string {
+	return strings.TrimSuffix(minimal, "}]\n") + ", " + keys + "}]\n"
+}
+
 func TestNotes(t *testing.T) {
 	long := strings.Repeat("x", LongPage)
 	for name, test := range map[string]struct {
@@ -25,6 +30,19 @@ func TestNotes(t *testing.T) {
 		}},
 		"a long page": {minimal + "pages: [{name: default, body: " + long + "}]\n", []string{
 			`maitred.yaml:4: pages[0].body: page "default" has 20148 bytes: above 20000 it takes long where packets are lost, and some clients give up`,
+		}},
+		"on one kernel": {minimalWith("scheduler: wlc"), []string{
+			"maitred.yaml:3: services[0].scheduler: on a kernel without IPVS this is refused: wlc needs live connection counts, which IPVS has and the eBPF engine has not: use wrr, rr, mh or sh",
+		}},
+		"on the other": {"director: {interfaces: [eth0], fullnat: {addresses: [10.0.0.9]}}\n" + pool + strings.TrimPrefix(minimalWith("method: fullnat"), director+pool), []string{
+			"maitred.yaml:3: services[0].method: on a kernel with IPVS this is refused: fullnat needs the eBPF engine, IPVS has none: use nat, or forwarding: ebpf",
+		}},
+		"of the eBPF engine": {"director: {interfaces: [eth0], forwarding: ipvs, connections: {udp_timeout: 1m}}\npools: [{name: app, servers: [{address: 10.0.0.1, mtu: 1400}]}]\n" + service, []string{
+			"maitred.yaml:1: director.connections: has no effect with forwarding: ipvs, it is for the eBPF engine",
+			"maitred.yaml:2: pools[0].servers[0].mtu: has no effect with forwarding: ipvs, it is for the eBPF engine",
+		}},
+		"full NAT of nobody": {"director: {interfaces: [eth0], forwarding: ebpf, fullnat: {addresses: [10.0.0.9]}}\n" + pool + service, []string{
+			"maitred.yaml:1: director.fullnat: no service has the method fullnat",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
