@@ -63,7 +63,7 @@ type table struct {
 }
 
 func newTable(members []Member, all []share) *table {
-	size := Size(len(all))
+	size := Size(len(members))
 	t := &table{
 		slots:   make([]uint16, size),
 		taken:   make([]bool, size),

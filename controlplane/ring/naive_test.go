@@ -24,7 +24,7 @@ func naiveMaglev(members []Member) []string {
 		return nil
 	}
 	slices.SortFunc(nodes, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })
-	m := Size(len(nodes))
+	m := Size(len(members))
 	permutation := make([][]int, len(nodes))
 	for i, node := range nodes {
 		offset := int(hash(1, node.Name) % uint64(m))
@@ -35,8 +35,9 @@ func naiveMaglev(members []Member) []string {
 	}
 	taken := make([]int, len(nodes))
 	entry := make([]string, m)
+	empty := m
 	populate := func(may func(Member) bool) {
-		for slices.Contains(entry, "") {
+		for ; empty > 0; empty-- {
 			i := -1
 			for j := range nodes {
 				if may(nodes[j]) && (i < 0 || taken[j]*nodes[i].Weight < taken[i]*nodes[j].Weight) {
@@ -56,6 +57,7 @@ func naiveMaglev(members []Member) []string {
 		for slot := range entry {
 			if n.Out && entry[slot] == n.Name {
 				entry[slot] = ""
+				empty++
 			}
 		}
 	}

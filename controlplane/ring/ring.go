@@ -13,7 +13,8 @@ type Member struct {
 	// Name tells it from the others of its ring, and has to be the same on all
 	// directors: "10.0.0.11:80".
 	Name string
-	// Weight is its share in relation to the others', from 1.
+	// Weight is its share in relation to the others', from 1. With less it has no
+	// slot, and only counts in the size of a Maglev table.
 	Weight int
 	// Out keeps it from having a slot for now, without leaving the ring: when it
 	// goes out of a Maglev table, or comes back, nothing moves but its own slots.

@@ -71,6 +71,7 @@ func scenes() map[string][]Member {
 		"very unequal":       {{"a", 1, false}, {"b", 65535, false}},
 		"one is out":         {{"a", 100, false}, {"b", 30, true}, {"c", 50, false}},
 		"weighs nothing":     {{"a", 100, false}, {"b", 0, false}, {"c", 50, false}},
+		"forty by weight":    various(40, 256, 6),
 		"seven":              equal(7),
 		"eight":              equal(8),
 		"hundred":            equal(100),
@@ -82,7 +83,7 @@ func scenes() map[string][]Member {
 
 func TestMaglevIsThePapers(t *testing.T) {
 	for name, members := range scenes() {
-		if len(members) > 100 {
+		if len(members) > 40 {
 			continue // the reference is slow: the fuzzer has more
 		}
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +139,7 @@ func TestShares(t *testing.T) {
 // Where all weigh the same each has its share to 1 per cent, as long as a table
 // has 128 slots for each.
 func TestSharesOfEqualsAreWithinOnePerCent(t *testing.T) {
-	for n := 1; n <= 511; n++ {
+	for _, n := range []int{1, 2, 3, 6, 7, 8, 13, 31, 32, 64, 90, 91, 127, 180, 333, 511} {
 		members := equal(n)
 		slots := Maglev(members)
 		for i, got := range counts(members, slots) {
