@@ -22,8 +22,8 @@ type Traffic interface {
 	States() []string
 	// Flows hands each flow to yield until it returns false.
 	Flows(yield func(Flow) bool) error
-	// Load counts what there is and was.
-	Load() (Load, error)
+	// Load counts what there is and was, by the names of the configuration.
+	Load(cfg *config.Config) (Load, error)
 }
 
 // Flow is one connection of a client as the engine that forwards it knows it.

@@ -24,7 +24,7 @@ type fakeTraffic struct {
 	asked int // flows that were handed out
 }
 
-func (t *fakeTraffic) States() []string { return ebpfStates() }
+func (t *fakeTraffic) States() []string { return ebpfFlows{}.States() }
 
 func (t *fakeTraffic) Flows(yield func(Flow) bool) error {
 	for _, f := range t.flows {
@@ -36,7 +36,7 @@ func (t *fakeTraffic) Flows(yield func(Flow) bool) error {
 	return t.err
 }
 
-func (t *fakeTraffic) Load() (Load, error) { return t.load, t.err }
+func (t *fakeTraffic) Load(*config.Config) (Load, error) { return t.load, t.err }
 
 func endpoint(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 

@@ -3,17 +3,29 @@
 package controlplane
 
 import (
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
+	"github.com/maitred-lb/maitred/controlplane/state"
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// FlowTable is the table of connections of the eBPF engine; maps.Maps is one.
-type FlowTable interface {
-	Flows(yield func(maps.Flow) bool) error
-}
+// ebpfFlows is the Traffic of the eBPF engine.
+type ebpfFlows struct{ table Flows }
 
-// ebpfStates are those of the engine's flows.
-func ebpfStates() []string {
+// flowBytes is what the kernel takes for each row of the tables of flows: see
+// struct flow of bpf/include/types.h. freshShare: the table of those that are new
+// has that share of the rows besides.
+const (
+	flowBytes  = 96
+	freshShare = 8
+)
+
+// Room tells how many connections the engine's table has room for.
+func Room(cfg *config.Config) int { return tableSizes(cfg, config.ForwardingEBPF).Flows }
+
+// States implements Traffic.
+func (ebpfFlows) States() []string {
 	var names []string
 	for _, s := range []maps.FlowState{maps.FlowNew, maps.FlowOpen, maps.FlowFIN, maps.FlowReset, maps.FlowUDP} {
 		names = append(names, s.String())
@@ -21,19 +33,81 @@ func ebpfStates() []string {
 	return names
 }
 
+// Flows implements Traffic.
+func (t ebpfFlows) Flows(yield func(Flow) bool) error {
+	return t.table.Flows(func(f maps.Flow) bool { return yield(flowOf(f)) })
+}
+
 func flowOf(f maps.Flow) Flow {
 	return Flow{
-		Virtual: config.Virtual{Addr: f.Service.Addr, Proto: protocolOf(f.Service.Proto)},
-		Client:  f.Client, Server: f.Server.Addr, Source: f.Source,
+		Virtual: virtualOf(f.Service), Client: f.Client, Server: f.Server.Addr, Source: f.Source,
 		State: f.State.String(), Idle: f.Idle, Left: f.Left,
 	}
 }
 
-// protocolOf names an IP protocol number; rows have no others.
-func protocolOf(number uint8) config.Protocol {
-	const udp = 17
-	if number == udp {
-		return config.UDP
+// Load implements Traffic. What is of now is as the last sweep found it.
+func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
+	out := Load{Servers: map[state.ServerID]api.Traffic{}, Services: map[config.Virtual]int{}}
+	census, swept := t.table.Census()
+	if !swept.IsZero() {
+		out.Table = &api.FlowTable{
+			Used: census.Total, Capacity: census.Capacity, Swept: swept.UTC(), Took: census.Took.Seconds(),
+			Removed: census.Removed, Memory: tableMemory(cfg, census.Capacity),
+		}
 	}
-	return config.TCP
+	for key, n := range census.ByService {
+		out.Services[virtualOf(key)] = n
+	}
+	tallies, err := t.table.Tallies()
+	if err != nil {
+		return out, err
+	}
+	for id, name := range serverNames(cfg) {
+		n := tallies[id]
+		sum := out.Servers[name]
+		sum.Active += census.Flows[id]
+		sum.Flows += n.Flows
+		sum.Packets += n.Packets
+		sum.Bytes += n.Bytes
+		sum.BackPackets += n.BackPackets
+		sum.BackBytes += n.BackBytes
+		sum.Opened += n.Opened
+		sum.Refused += n.Refused
+		sum.Lost += n.Lost
+		out.Servers[name] = sum
+	}
+	return out, nil
+}
+
+// tableMemory is what the tables take that have room for so many flows, and the
+// one of full NAT where there is any.
+func tableMemory(cfg *config.Config, capacity int) uint64 {
+	memory := flowBytes * uint64(capacity)
+	if len(cfg.Director.FullNAT.Sources) > 0 {
+		memory += bindingBytes * uint64(Room(cfg))
+	}
+	return memory
+}
+
+// serverNames finds the servers of a configuration by the rows that they have in
+// the engine: one for each method by which a pool's server is reached.
+func serverNames(cfg *config.Config) map[maps.ServerID]state.ServerID {
+	names := map[maps.ServerID]state.ServerID{}
+	for _, service := range cfg.Services {
+		pool, _ := cfg.Pool(service.Pool)
+		for _, server := range pool.Serving(service) {
+			names[reconcile.ServerID(service, server)] = state.ServerID{Pool: pool.Name, Name: server.Name}
+		}
+	}
+	return names
+}
+
+// virtualOf names a service as the configuration does; rows are of no other
+// protocols.
+func virtualOf(k maps.Key) config.Virtual {
+	const udp = 17
+	if k.Proto == udp {
+		return config.Virtual{Addr: k.Addr, Proto: config.UDP}
+	}
+	return config.Virtual{Addr: k.Addr, Proto: config.TCP}
 }

@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,12 +15,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
+	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
-// ipvsFlows is the connection table of IPVS in the daemon's network namespace.
+// ipvsFlows is the Traffic of IPVS: its connection table in the daemon's network
+// namespace, and what it counts of each server.
 type ipvsFlows struct {
-	path string // of the table
+	path  string // of the table
+	loads IPVSLoads
+}
+
+// IPVSLoads tells how many connections IPVS counts for each server of each
+// service; reconcile.IPVS is one.
+type IPVSLoads interface {
+	Loads() (map[config.Virtual]map[netip.AddrPort]reconcile.Connections, error)
 }
 
 // ipvsTable is the table of this process's network namespace. Nobody else's would
@@ -118,5 +130,32 @@ func parseIPVSEndpoint(address, port string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(number)), nil
 }
 
-// Load implements Traffic.
-func (ipvsFlows) Load() (Load, error) { return Load{}, nil }
+// Load implements Traffic. A server's port of zero stands for that of each service.
+func (t ipvsFlows) Load(cfg *config.Config) (Load, error) {
+	loads, err := t.loads.Loads()
+	if err != nil {
+		return Load{}, err
+	}
+	out := Load{Servers: map[state.ServerID]api.Traffic{}, Services: map[config.Virtual]int{}}
+	for _, service := range cfg.Services {
+		pool, _ := cfg.Pool(service.Pool)
+		for _, v := range service.Virtuals() {
+			for _, server := range pool.Serving(service) {
+				port := cmp.Or(server.Port, v.Addr.Port())
+				counts := loads[v][netip.AddrPortFrom(server.Address, port)]
+				id := state.ServerID{Pool: pool.Name, Name: server.Name}
+				sum := out.Servers[id]
+				sum.Active += counts.Active
+				sum.Inactive += counts.Inactive
+				sum.Flows += counts.Total
+				sum.Packets += counts.PacketsIn
+				sum.Bytes += counts.BytesIn
+				sum.BackPackets += counts.PacketsOut
+				sum.BackBytes += counts.BytesOut
+				out.Servers[id] = sum
+				out.Services[v] += counts.Active
+			}
+		}
+	}
+	return out, nil
+}

@@ -41,6 +41,7 @@ type rig struct {
 	client   *api.Client
 	engine   *fakeEngine
 	datapath *fakeDatapath
+	traffic  Traffic
 	inputs   Inputs
 	hangups  chan os.Signal
 	logger   *slog.Logger
@@ -81,7 +82,7 @@ func (r *rig) set(cfg *config.Config, err error) {
 func (r *rig) wire(_ *config.Config, in Inputs) (Parts, error) {
 	r.inputs = in
 	return Parts{
-		Prober: &fakeProber{journal: r.journal}, Engine: r.engine, Datapath: r.datapath,
+		Prober: &fakeProber{journal: r.journal}, Engine: r.engine, Datapath: r.datapath, Traffic: r.traffic,
 		Links:    func(ctx context.Context, changed func()) error { changed(); <-ctx.Done(); return nil },
 		Withdraw: func() error { r.add("programs withdrawn"); return nil },
 		Close:    func() error { r.add("closed"); return nil },
@@ -182,6 +183,7 @@ func TestStatus(t *testing.T) {
 		Name: "shop", Mode: "sorry", Pool: "app", Method: "nat", Sched: "wlc", Page: "closed", Orphans: "reset",
 		Reason: st.Services[0].Reason, Since: st.Services[0].Since, Live: 0, Total: 2, Budget: Budget(r.config, r.config.Services[0]).Seconds(),
 		Virtuals: []string{"192.0.2.10:80/tcp"}, Verdicts: map[string]api.Counter{"page": {Packets: 4, Bytes: 2000}},
+		Engine: "none", Attached: []string{"eth0 tc"}, Servers: []string{"a", "b"}, Checks: []string{"web"}, Quorum: api.Quorum{Min: 1, Keep: 1, Reach: 1},
 	}
 	if d := cmp.Diff([]api.Service{want}, st.Services); d != "" {
 		t.Errorf("services (-want +got):\n%s", d)

@@ -22,7 +22,6 @@ func (s *Server) Status(context.Context) api.Status {
 		Started: s.started.UTC(),
 		Ready:   s.isReady(),
 		Config:  s.configStatus(),
-		Servers: servers(st),
 		Targets: s.parts.Engine.Targets(),
 	}
 	out.InSync = api.InSync(out.Targets)
@@ -37,7 +36,15 @@ func (s *Server) Status(context.Context) api.Status {
 		out.Problems = append(out.Problems, err.Error())
 	}
 	out.Verdicts = verdicts.Total
-	out.Services = services(st, verdicts)
+	var load Load
+	if s.parts.Traffic != nil {
+		if load, err = s.parts.Traffic.Load(st.Config); err != nil {
+			out.Problems = append(out.Problems, err.Error())
+		}
+	}
+	out.FlowTable = load.Table
+	out.Servers = servers(st, load)
+	out.Services = services(st, verdicts, load, out)
 	return out
 }
 
@@ -47,23 +54,30 @@ func (s *Server) configStatus() api.Config {
 	return api.Config{File: s.opts.File, Loaded: s.loaded, Reload: s.reload}
 }
 
-// services lists the services in the order of the configuration.
-func services(st state.State, verdicts Verdicts) []api.Service {
+// services lists the services in the order of the configuration; who forwards
+// and where is the same for all.
+func services(st state.State, verdicts Verdicts, load Load, common api.Status) []api.Service {
 	out := make([]api.Service, 0, len(st.Config.Services))
 	budgets := newBudgets(st.Config)
 	for _, c := range st.Config.Services {
 		pool, _ := st.Config.Pool(c.Pool)
 		decided := st.Services[c.Name]
 		service := api.Service{
-			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Sched: c.Scheduler, Page: c.Sorry.Page,
+			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: c.Sorry.Page,
 			Mode: decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),
 			Live:    decided.Live, Total: len(pool.Serving(c)),
 			Budget:   budgets.of(c).Seconds(),
 			Verdicts: map[string]api.Counter{},
+			Quorum:   quorum(st, c), Checks: pool.Checks, Attached: attached(common.Attachments),
 		}
+		for _, server := range pool.Serving(c) {
+			service.Servers = append(service.Servers, server.Name)
+		}
+		describeEngine(&service, c, config.Forwarding(common.Forwarding))
 		for _, v := range c.Virtuals() {
 			service.Virtuals = append(service.Virtuals, virtual(v))
+			service.Active += load.Services[v]
 			for name, n := range verdicts.Services[v] {
 				sum := service.Verdicts[name]
 				service.Verdicts[name] = api.Counter{Packets: sum.Packets + n.Packets, Bytes: sum.Bytes + n.Bytes}
@@ -76,18 +90,70 @@ func services(st state.State, verdicts Verdicts) []api.Service {
 
 func virtual(v config.Virtual) string { return v.Addr.String() + "/" + string(v.Proto) }
 
+// describeEngine says how a service is forwarded, with the engine that is in
+// force.
+func describeEngine(s *api.Service, c config.Service, engine config.Forwarding) {
+	s.Engine, s.Sched = string(engine), c.SchedulerFor(engine)
+	if c.Method == config.TUN {
+		s.Tunnel = string(c.Tunnel.Kind)
+	}
+	if s.Sched == "mh" || s.Sched == "sh" {
+		s.Hash = string(c.Hash)
+	}
+	if engine == config.ForwardingEBPF {
+		s.OnDown = string(c.OnDown)
+	}
+}
+
+func quorum(st state.State, c config.Service) api.Quorum {
+	n := st.Count(c)
+	return api.Quorum{
+		Min: c.Quorum.Min, Hysteresis: c.Quorum.Hysteresis, Percent: c.Quorum.Percent,
+		Has: n.Has, Keep: n.Keep, Reach: n.Reach,
+	}
+}
+
+// attached names the places where packets of services are looked at.
+func attached(places []api.Attachment) []string {
+	out := make([]string, 0, len(places))
+	for _, a := range places {
+		at := a.Interface
+		if a.XDP {
+			at += " xdp"
+		}
+		if a.TC {
+			at += " tc"
+		}
+		out = append(out, at)
+	}
+	return out
+}
+
 // servers lists the servers in the order of the configuration.
-func servers(st state.State) []api.Server {
+func servers(st state.State, load Load) []api.Server {
 	var out []api.Server
 	for _, pool := range st.Config.Pools {
 		for _, c := range pool.Servers {
-			decided := st.Servers[state.ServerID{Pool: pool.Name, Name: c.Name}]
-			out = append(out, api.Server{
+			id := state.ServerID{Pool: pool.Name, Name: c.Name}
+			decided := st.Servers[id]
+			server := api.Server{
 				Pool: pool.Name, Name: c.Name, Address: c.Address.String(), Port: c.Port,
-				Verdict: decided.Verdict.String(), Weight: decided.Weight,
-				Reason: decided.Reason, Since: decided.Since.UTC(),
-			})
+				Verdict: decided.Verdict.String(), Weight: decided.Weight, Configured: c.Weight,
+				Reason: decided.Reason, Since: decided.Since.UTC(), Probes: probeKeys(st.Config, pool, c),
+			}
+			if traffic, ok := load.Servers[id]; ok {
+				server.Traffic = &traffic
+			}
+			out = append(out, server)
 		}
+	}
+	return out
+}
+
+func probeKeys(cfg *config.Config, pool config.Pool, server config.Server) []api.ProbeKey {
+	var out []api.ProbeKey
+	for _, key := range state.Keys(cfg, pool, server) {
+		out = append(out, api.ProbeKey{Check: key.Check, Target: key.Target.String()})
 	}
 	return out
 }

@@ -28,7 +28,10 @@ type fakeDaemon struct {
 	status      Status
 	reload      Reload
 	connections func(ctx context.Context, f Filter, yield func(Connection) error) error
+	ring        func(service string) (Ring, error)
 }
+
+func (d fakeDaemon) Ring(_ context.Context, service string) (Ring, error) { return d.ring(service) }
 
 func (d fakeDaemon) Status(context.Context) Status { return d.status }
 func (d fakeDaemon) Reload(context.Context) Reload { return d.reload }

@@ -49,6 +49,13 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return st, err
 }
 
+// Ring asks how the new flows of a service are shared out.
+func (c *Client) Ring(ctx context.Context, service string) (Ring, error) {
+	var ring Ring
+	err := c.call(ctx, http.MethodGet, "/v1/ring?"+url.Values{"service": {service}}.Encode(), &ring)
+	return ring, err
+}
+
 // Reload makes the daemon read its configuration again. A configuration that
 // was refused is no error here: see Reload.OK.
 func (c *Client) Reload(ctx context.Context) (Reload, error) {

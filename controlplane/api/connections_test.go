@@ -156,3 +156,20 @@ func TestConnectionsThatFail(t *testing.T) {
 		}
 	})
 }
+
+func TestRing(t *testing.T) {
+	want := Ring{Slots: 3, Servers: []RingShare{{"app/a", 2}, {"app/b", 1}}}
+	c, _ := serve(t, fakeDaemon{ring: func(service string) (Ring, error) {
+		if service != "shop/ipv4" {
+			return Ring{}, &FilterError{"there is no service " + service}
+		}
+		return want, nil
+	}}, NewEvents())
+	got, err := c.Ring(t.Context(), "shop/ipv4")
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Errorf("ring, %v (-want +got):\n%s", err, d)
+	}
+	if _, err := c.Ring(t.Context(), "x"); err == nil || err.Error() != "there is no service x" {
+		t.Errorf("error %v", err)
+	}
+}

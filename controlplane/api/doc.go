@@ -9,6 +9,7 @@
 //	GET  /v1/connections  Connection, one JSON object a line; ?service=, ?server=,
 //	                      ?client=, ?state=, ?proto=, ?limit=; with ?count=1 their
 //	                      totals, a list of ConnectionTotal
+//	GET  /v1/ring         how new flows of the service ?service= are shared out: Ring
 //	POST /v1/reload       read the configuration again: Reload
 //
 // Names in JSON are part of the interface: they are added to, never changed.

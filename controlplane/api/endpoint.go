@@ -33,6 +33,9 @@ type Daemon interface {
 	// Connections hands each that the filter wants to yield, and ends with the
 	// first error of it. A filter that names what there is not is a FilterError.
 	Connections(ctx context.Context, f Filter, yield func(Connection) error) error
+	// Ring tells how the new flows of a service are shared out; without slots:
+	// not by a ring.
+	Ring(ctx context.Context, service string) (Ring, error)
 }
 
 const (
@@ -124,6 +127,14 @@ func (e *Endpoint) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /v1/events", e.stream)
 	mux.HandleFunc("GET /v1/connections", e.connections)
+	mux.HandleFunc("GET /v1/ring", func(w http.ResponseWriter, r *http.Request) {
+		ring, err := e.daemon.Ring(r.Context(), r.FormValue("service"))
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		e.answer(w, http.StatusOK, ring)
+	})
 	return mux
 }
 

@@ -55,8 +55,11 @@ func Brief(lines []string) string {
 
 // ForwardingText says who forwards, for people.
 func ForwardingText(by, note string) string {
-	if by != "none" {
+	switch {
+	case by != "none" && note == "":
 		return "forwarding: " + by
+	case by != "none":
+		return fmt.Sprintf("forwarding: %s (%s)", by, note)
 	}
 	return fmt.Sprintf("forwarding: none (%s): services are checked and say sorry, but nothing is forwarded", note)
 }

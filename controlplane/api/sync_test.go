@@ -45,8 +45,11 @@ func TestForwardingText(t *testing.T) {
 	if got := ForwardingText("ipvs", ""); got != "forwarding: ipvs" {
 		t.Errorf("%q", got)
 	}
-	want := "forwarding: none (this kernel has no IPVS): services are checked and say sorry, but nothing is forwarded"
-	if got := ForwardingText("none", "this kernel has no IPVS"); got != want {
+	if got := ForwardingText("ebpf", "this kernel has no IPVS"); got != "forwarding: ebpf (this kernel has no IPVS)" {
+		t.Errorf("%q", got)
+	}
+	want := "forwarding: none (director.forwarding says so): services are checked and say sorry, but nothing is forwarded"
+	if got := ForwardingText("none", "director.forwarding says so"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -58,10 +58,11 @@ type Service struct {
 	Live     int                `json:"live"`  // servers that are up
 	Total    int                `json:"total"` // servers in the pool
 	Pool     string             `json:"pool"`
+	Servers  []string           `json:"servers"` // of the pool, those that can serve it
 	Method   string             `json:"method"`
 	Sched    string             `json:"scheduler"`
 	Engine   string             `json:"engine"`            // that forwards it: ipvs, ebpf, none
-	Spread   string             `json:"spread,omitempty"`  // of the eBPF engine: turn, address, port
+	Hash     string             `json:"hash,omitempty"`    // of the schedulers mh and sh: address, port
 	Tunnel   string             `json:"tunnel,omitempty"`  // of the method tun: ipip, gue
 	OnDown   string             `json:"on_down,omitempty"` // of the eBPF engine: reset, repick, keep
 	Attached []string           `json:"attached"`          // interfaces whose packets are looked at for it: see attachments
