@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,7 @@ func (a *app) complete(root *cobra.Command) error {
 		values        []string
 	}{
 		{"status", "output", []string{"table", "wide", "json"}},
+		{"explain", "output", []string{"text", "json"}},
 		{"connections", "output", []string{"table", "json"}},
 		{"connections", "proto", []string{"tcp", "udp"}},
 		{"events", "output", []string{"text", "json"}},
@@ -79,15 +79,6 @@ func (a *app) serverNames(ctx context.Context) []string {
 		names = append(names, s.Pool+"/"+s.Name)
 	}
 	return names
-}
-
-func (a *app) checkNames(ctx context.Context) []string {
-	var names []string
-	for _, p := range a.statusToComplete(ctx).Probes {
-		names = append(names, p.Check)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // completeTime is how long a shell may wait for names.

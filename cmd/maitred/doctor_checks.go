@@ -20,8 +20,7 @@ func examine(h host, cfg *config.Config) []finding {
 		checkCapabilities(h), checkKernel(h), checkBTF(h), checkJIT(h), checkBPFFS(h, cfg.Director.PinPath),
 	}
 	findings = append(findings, checkPins(h, cfg.Director.PinPath)...)
-	findings = append(findings, checkIPVS(h, cfg.Director.Forwarding))
-	findings = append(findings, checkForward(h, cfg)...)
+	findings = append(findings, checkEngine(h, cfg)...)
 	for _, name := range cfg.Director.Interfaces {
 		findings = append(findings, checkInterface(h, name, cfg.Director.Attach)...)
 	}
@@ -64,43 +63,12 @@ func checkKernel(h host) finding {
 	return finding{Level: levelOK, Check: "kernel", Found: text + ", tc by tcx"}
 }
 
-// checkForward looks at the switches that NAT needs, one for each family that
-// is in use. Where nothing is forwarded for want of IPVS, nothing needs them.
-func checkForward(h host, cfg *config.Config) []finding {
-	if cfg.Director.Forwarding == config.ForwardingAuto && h.ipvs() != nil {
-		return nil
-	}
-	uses := map[string]bool{}
-	for _, s := range cfg.Services {
-		for _, a := range s.Addresses {
-			if s.Method == config.NAT && cfg.Director.Forwarding != config.ForwardingNone {
-				uses[forwardSwitch(a.Is4())] = true
-			}
-		}
-	}
-	var out []finding
-	for _, name := range []string{forwardSwitch(true), forwardSwitch(false)} {
-		if !uses[name] {
-			continue
-		}
-		f := finding{Level: levelOK, Check: name, Found: "on"}
-		if value, err := sysctl(h, name); err != nil || value == "0" {
-			f = finding{levelFail, name, "is off: answers of real servers do not get through (method nat)", "sysctl -w " + name + "=1"}
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-func forwardSwitch(is4 bool) string {
-	if is4 {
-		return "net.ipv4.ip_forward"
-	}
-	return "net.ipv6.conf.all.forwarding"
-}
-
 func sysctl(h host, name string) (string, error) {
-	b, err := fs.ReadFile(h.root, "proc/sys/"+strings.ReplaceAll(name, ".", "/"))
+	return readText(h, "proc/sys/"+strings.ReplaceAll(name, ".", "/"))
+}
+
+func readText(h host, path string) (string, error) {
+	b, err := fs.ReadFile(h.root, path)
 	return strings.TrimSpace(string(b)), err
 }
 
@@ -110,7 +78,7 @@ func checkInterface(h host, name string, mode config.Attach) []finding {
 		return []finding{{levelFail, name, "there is no such interface: " + err.Error(), "correct director.interfaces; ip link shows what there is"}}
 	}
 	if !l.Ethernet {
-		return []finding{{levelFail, name, "its packets have no Ethernet header, which the sorry engine needs", "name Ethernet interfaces in director.interfaces"}}
+		return []finding{{levelFail, name, "its packets have no Ethernet header, which the programs need", "name Ethernet interfaces in director.interfaces"}}
 	}
 	found := finding{Level: levelOK, Check: name, Found: fmt.Sprintf("%s, MTU %d", l.Kind, l.MTU)}
 	if !l.Up {
@@ -119,19 +87,19 @@ func checkInterface(h host, name string, mode config.Attach) []finding {
 	return append([]finding{found}, checkXDP(h, name, l, mode)...)
 }
 
-// checkXDP says where the sorry engine will sit on an interface.
+// checkXDP says where the programs will sit on an interface.
 func checkXDP(h host, name string, l linkFacts, mode config.Attach) []finding {
 	check := name + " XDP"
 	veth := l.Kind == "veth"
 	switch {
 	case mode == config.AttachTC:
-		return []finding{{Level: levelOK, Check: check, Found: "not asked for: answers come from tc"}}
+		return []finding{{Level: levelOK, Check: check, Found: "not asked for: tc does it all"}}
 	case l.VLANs && mode == config.AttachXDP:
 		return []finding{{levelFail, check, "VLAN devices stand on it, whose tags drivers take off before XDP", "director.attach: auto or tc"}}
 	case l.VLANs:
-		return []finding{{Level: levelOK, Check: check, Found: "not used under VLAN devices: answers come from tc"}}
+		return []finding{{Level: levelOK, Check: check, Found: "not used under VLAN devices: tc does it all"}}
 	case veth && mode != config.AttachXDP:
-		return []finding{{Level: levelOK, Check: check, Found: "not used on veth: answers come from tc"}}
+		return []finding{{Level: levelOK, Check: check, Found: "not used on veth: tc does it all"}}
 	case veth && l.MTU > vethXDP:
 		return []finding{{levelFail, check, fmt.Sprintf("a veth takes no program above an MTU of %d", vethXDP),
 			fmt.Sprintf("ip link set %s mtu %d, or director.attach: tc", name, vethXDP)}}
@@ -143,8 +111,8 @@ func checkXDP(h host, name string, l linkFacts, mode config.Attach) []finding {
 	case l.XDP == supportNo && mode == config.AttachXDP:
 		return []finding{{levelFail, check, "the driver has no native XDP", "director.attach: auto or tc"}}
 	case l.XDP == supportNo:
-		return []finding{{levelWarn, check, "the driver has no native XDP: answers come from tc",
-			"none needed; an interface with native XDP answers more with less"}}
+		return []finding{{levelWarn, check, "the driver has no native XDP: tc does it all",
+			"none needed; an interface with native XDP does more with less"}}
 	}
 	return []finding{{Level: levelOK, Check: check, Found: "this kernel does not tell (6.3 does); the daemon tries"}}
 }

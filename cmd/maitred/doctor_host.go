@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/mdlayher/genetlink"
-	mdnetlink "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
 )
 
 // host is what the doctor asks of a machine.
@@ -32,6 +34,11 @@ type host struct {
 	mayWrite func(folder string) error
 	ipvs     func() error // nil: the kernel has it
 	link     func(name string) (linkFacts, error)
+	// path looks up the way to a real server, silent which next hops of these do
+	// not answer, transmits whether an interface sends what XDP redirects to it.
+	path      func(netip.Addr) (reconcile.Path, error)
+	silent    func([]reconcile.Path) []reconcile.Path
+	transmits func(index int) support
 	// answers asks a running daemon how many answers the sorry engine gave, and
 	// how many of them XDP had no room for.
 	answers func() (sent, deferred uint64, err error)
@@ -60,7 +67,9 @@ const (
 func (a *app) thisHost(ctx context.Context) host {
 	return host{
 		root: os.DirFS("/"), caps: effective, release: release, isBPF: isBPF, ownMounts: ownMounts, mayWrite: mayWrite, ipvs: askIPVS, link: askLink,
-		answers: func() (uint64, uint64, error) { return a.askAnswers(ctx) },
+		path: askPath, silent: func(ways []reconcile.Path) []reconcile.Path { return askSilent(ctx, ways) },
+		transmits: func(index int) support { return xdpSupport(index, reconcile.XDPTransmits) },
+		answers:   func() (uint64, uint64, error) { return a.askAnswers(ctx) },
 	}
 }
 
@@ -68,6 +77,9 @@ func (a *app) askAnswers(ctx context.Context) (sent, deferred uint64, err error)
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	st, err := a.client().Status(ctx)
+	if err == nil && st.Forwarding == string(config.ForwardingEBPF) {
+		err = errors.New("packets that XDP leaves to tc are not answers alone")
+	}
 	return answers(st.Verdicts), st.Verdicts["pass_deferred"].Packets, err
 }
 
@@ -127,7 +139,7 @@ func askLink(name string) (linkFacts, error) {
 	}
 	at := l.Attrs()
 	return linkFacts{
-		Kind: l.Type(), MTU: at.MTU, Up: at.RawFlags&unix.IFF_UP != 0, XDP: xdpSupport(at.Index),
+		Kind: l.Type(), MTU: at.MTU, Up: at.RawFlags&unix.IFF_UP != 0, XDP: xdpSupport(at.Index, reconcile.XDPBasic),
 		Ethernet: at.EncapType == "ether" || at.EncapType == "loopback",
 		VLANs: slices.ContainsFunc(all, func(l netlink.Link) bool {
 			return l.Type() == "vlan" && l.Attrs().ParentIndex == at.Index
@@ -135,47 +147,81 @@ func askLink(name string) (linkFacts, error) {
 	}, nil
 }
 
-// xdpSupport asks the netdev family of Linux 6.3 and later:
-// Documentation/netlink/specs/netdev.yaml.
-func xdpSupport(index int) support {
-	const (
-		cmdDevGet       = 1
-		attrIndex       = 1
-		attrXDPFeatures = 3
-		basic           = 1 // XDP_ABORTED, DROP, PASS and TX
-	)
-	c, err := genetlink.Dial(nil)
+// xdpSupport asks whether the driver has what XDP is to do.
+func xdpSupport(index int, what uint64) support {
+	features, ok := reconcile.XDPFeatures(index)
+	switch {
+	case !ok:
+		return supportUnknown
+	case features&what != 0:
+		return supportYes
+	}
+	return supportNo
+}
+
+// askPath looks up the way to a real server.
+func askPath(to netip.Addr) (p reconcile.Path, err error) {
+	k, err := reconcile.OpenInterfaces()
 	if err != nil {
-		return supportUnknown
+		return p, err
 	}
-	defer func() { _ = c.Close() }() // nothing was changed
-	family, err := c.GetFamily("netdev")
+	defer func() { err = errors.Join(err, k.Close()) }()
+	if p, err = k.Path(to); err != nil {
+		return p, err
+	}
+	l, err := netlink.LinkByIndex(p.Index)
 	if err != nil {
-		return supportUnknown
+		return p, fmt.Errorf("find interface %d, on the way to %s: %w", p.Index, to, err)
 	}
-	question := mdnetlink.NewAttributeEncoder()
-	question.Uint32(attrIndex, uint32(index))
-	data, err := question.Encode()
+	p.Interface = l.Attrs().Name
+	return p, nil
+}
+
+// How long a neighbour may take to answer. The kernel asks three times, a second
+// apart (net.ipv4.neigh.default.mcast_solicit, retrans_time_ms).
+const (
+	neighbourTime   = 3500 * time.Millisecond
+	neighbourPeriod = 50 * time.Millisecond
+)
+
+// askSilent has the kernel find out the MAC addresses of the next hops, and tells
+// which of them it did not get. A device without ARP needs none.
+func askSilent(ctx context.Context, ways []reconcile.Path) []reconcile.Path {
+	k, err := reconcile.OpenInterfaces()
 	if err != nil {
-		return supportUnknown
+		return nil
 	}
-	answers, err := c.Execute(genetlink.Message{
-		Header: genetlink.Header{Command: cmdDevGet, Version: family.Version}, Data: data,
-	}, family.ID, mdnetlink.Request)
-	if err != nil || len(answers) != 1 {
-		return supportUnknown
+	defer func() { _ = k.Close() }() // nothing was changed
+	silent := slices.DeleteFunc(slices.Clone(ways), func(w reconcile.Path) bool { return known(w) || !asksARP(w) })
+	for _, w := range silent {
+		_ = k.Use(w) // without the right to ask, what is known counts
 	}
-	answer, err := mdnetlink.NewAttributeDecoder(answers[0].Data)
-	if err != nil {
-		return supportUnknown
-	}
-	for answer.Next() {
-		if answer.Type() == attrXDPFeatures {
-			if answer.Uint64()&basic != 0 {
-				return supportYes
-			}
-			return supportNo
+	ctx, cancel := context.WithTimeout(ctx, neighbourTime)
+	defer cancel()
+	ticker := time.NewTicker(neighbourPeriod)
+	defer ticker.Stop()
+	for len(silent) > 0 {
+		select {
+		case <-ctx.Done():
+			return silent
+		case <-ticker.C:
+			silent = slices.DeleteFunc(silent, known)
 		}
 	}
-	return supportUnknown
+	return nil
+}
+
+func asksARP(w reconcile.Path) bool {
+	l, err := netlink.LinkByIndex(w.Index)
+	return err != nil || l.Attrs().RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK|unix.IFF_POINTOPOINT) == 0
+}
+
+// known tells whether the kernel has a MAC address for the next hop.
+func known(w reconcile.Path) bool {
+	const usable = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_PERMANENT | unix.NUD_NOARP
+	all, err := netlink.NeighList(w.Index, netlink.FAMILY_ALL)
+	return err == nil && slices.ContainsFunc(all, func(n netlink.Neigh) bool {
+		at, ok := netip.AddrFromSlice(n.IP)
+		return ok && at.Unmap() == w.Gateway && n.State&usable != 0
+	})
 }

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
-
-	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
 func checkBTF(h host) finding {
@@ -77,21 +75,4 @@ func checkPins(h host, pins string) []finding {
 			"as root: mkdir -p %s && chown USER %s && chmod go+x /sys/fs/bpf, with the daemon's user; or run it as root", pins, pins)}}
 	}
 	return []finding{{Level: levelOK, Check: "pins", Found: pins + " can be written by this user"}}
-}
-
-func checkIPVS(h host, f config.Forwarding) finding {
-	if f == config.ForwardingNone {
-		return finding{Level: levelOK, Check: "IPVS", Found: "not needed: director.forwarding is none"}
-	}
-	if err := h.ipvs(); err != nil {
-		found := finding{levelWarn, "IPVS", "the kernel has none: nothing is forwarded, services are checked and say sorry",
-			"use a kernel with CONFIG_IP_VS, or load ip_vs where modules are not loaded on demand"}
-		if f == config.ForwardingIPVS {
-			found.Level = levelFail
-			found.Found = "the kernel has none, and director.forwarding is ipvs: the daemon does not start"
-			found.Remedy += ", or set director.forwarding to auto or none"
-		}
-		return found
-	}
-	return finding{Level: levelOK, Check: "IPVS", Found: "the kernel has it"}
 }

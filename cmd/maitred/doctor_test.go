@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
 )
 
 // healthy is a machine on which nothing is to be found.
@@ -31,6 +31,10 @@ func healthy() host {
 			"proc/sys/net/ipv4/ip_forward":              file("1"),
 			"proc/sys/net/ipv6/conf/all/forwarding":     file("1"),
 			"proc/sys/net/ipv4/conf/default/forwarding": file("0"),
+			"proc/sys/net/ipv4/conf/all/rp_filter":      file("0"),
+			"proc/sys/net/ipv4/conf/lo/rp_filter":       file("2"),
+			"proc/sys/net/ipv4/ip_local_port_range":     file("32768	60999"),
+			"proc/meminfo":                              file("MemTotal:        4016168 kB\nMemFree:          123 kB"),
 		},
 		caps: func() (uint64, error) {
 			return 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_RAW, nil
@@ -43,25 +47,43 @@ func healthy() host {
 		link: func(string) (linkFacts, error) {
 			return linkFacts{Kind: "device", MTU: 1500, Up: true, XDP: supportYes, Ethernet: true}, nil
 		},
-		answers: func() (uint64, uint64, error) { return 0, 0, errNone },
+		path: func(to netip.Addr) (reconcile.Path, error) {
+			return reconcile.Path{Interface: "eth1", Index: 3, Gateway: to}, nil
+		},
+		silent:    func([]reconcile.Path) []reconcile.Path { return nil },
+		transmits: func(int) support { return supportYes },
+		answers:   func() (uint64, uint64, error) { return 0, 0, errNone },
 	}
 }
 
 func director() *config.Config {
+	server := func(name, address string) config.Server {
+		return config.Server{Name: name, Address: netip.MustParseAddr(address), Weight: 100}
+	}
+	service := func(name, address string) config.Service {
+		return config.Service{Name: name, Pool: "app", Method: config.NAT, Protocol: config.TCP, Ports: []uint16{80},
+			Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+	}
 	return &config.Config{
 		Director: config.Director{
 			Interfaces: []string{"eth0"}, Attach: config.AttachAuto, Forwarding: config.ForwardingAuto, PinPath: "/sys/fs/bpf/maitred",
+			Connections: config.Connections{Memory: 64 << 20}, FullNAT: config.FullNAT{PortFirst: 1024, PortLast: 32767},
 		},
-		Services: []config.Service{{Method: config.NAT, Addresses: []netip.Addr{
-			netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::10"),
+		Pools: []config.Pool{{Name: "app", Servers: []config.Server{
+			server("a", "10.0.0.11"), server("b", "10.0.0.12"), server("c", "2001:db8:1::11"),
 		}}},
+		Services: []config.Service{service("shop/ipv4", "192.0.2.10"), service("shop/ipv6", "2001:db8::10")},
 	}
 }
 
 func TestDoctorFindsNothingOnAHealthyMachine(t *testing.T) {
-	for _, f := range examine(healthy(), director()) {
-		if f.Level != levelOK || f.Remedy != "" {
-			t.Errorf("%+v", f)
+	for _, engine := range []config.Forwarding{config.ForwardingAuto, config.ForwardingIPVS, config.ForwardingEBPF, config.ForwardingNone} {
+		cfg := director()
+		cfg.Director.Forwarding = engine
+		for _, f := range examine(healthy(), cfg) {
+			if f.Level != levelOK || f.Remedy != "" {
+				t.Errorf("%s: %+v", engine, f)
+			}
 		}
 	}
 }
@@ -119,15 +141,6 @@ func TestDoctorFindsFaultsOfTheMachine(t *testing.T) {
 			h.mayWrite = func(folder string) error { return fmt.Errorf("%s: permission denied", folder) }
 		}, "pins", levelFail, "chown USER /sys/fs/bpf/maitred && chmod go+x /sys/fs/bpf"},
 		{"bpffs not mounted", func(h *host, _ *config.Config) { h.isBPF = func(string) bool { return false } }, "bpffs", levelWarn, "mount -t bpf"},
-		{"no IPVS", func(h *host, _ *config.Config) { h.ipvs = func() error { return errNone } }, "IPVS", levelWarn, "CONFIG_IP_VS"},
-		{"no IPVS, but asked for", func(h *host, c *config.Config) {
-			h.ipvs = func() error { return errNone }
-			c.Director.Forwarding = config.ForwardingIPVS
-		}, "IPVS", levelFail, "director.forwarding"},
-		{"no IPVS, nor asked for", func(h *host, c *config.Config) {
-			h.ipvs = func() error { return errNone }
-			c.Director.Forwarding = config.ForwardingNone
-		}, "IPVS", levelOK, ""},
 		{"forwarding of IPv4 off", func(h *host, _ *config.Config) {
 			h.root.(fstest.MapFS)["proc/sys/net/ipv4/ip_forward"].Data = []byte("0\n")
 		}, "net.ipv4.ip_forward", levelFail, "sysctl -w net.ipv4.ip_forward=1"},
@@ -179,20 +192,15 @@ func TestDoctorFindsFaultsOfInterfaces(t *testing.T) {
 
 func TestDoctorAsksForForwardingOnlyWhereItIsNeeded(t *testing.T) {
 	cfg := director()
-	cfg.Services[0].Method = config.DR
-	if found := checkForward(healthy(), cfg); len(found) != 0 {
-		t.Errorf("method dr: %+v", found)
-	}
-}
-
-func TestDoctorTellsWhatLackOfIPVSMeans(t *testing.T) {
-	h := healthy()
-	h.ipvs = func() error { return errNone }
-	for forwarding, want := range map[config.Forwarding]string{
-		config.ForwardingAuto: "services are checked", config.ForwardingIPVS: "the daemon does not start",
-	} {
-		if f := checkIPVS(h, forwarding); !strings.Contains(f.Found, want) {
-			t.Errorf("%s: %q, want %q", forwarding, f.Found, want)
+	cfg.Services = cfg.Services[:1]
+	for _, tc := range []struct {
+		method config.Method
+		engine config.Forwarding
+		want   int
+	}{{config.DR, config.ForwardingIPVS, 0}, {config.NAT, config.ForwardingIPVS, 1}, {config.DR, config.ForwardingEBPF, 1}} {
+		cfg.Services[0].Method = tc.method
+		if found := checkForward(healthy(), cfg, tc.engine); len(found) != tc.want {
+			t.Errorf("method %s by %s: %+v", tc.method, tc.engine, found)
 		}
 	}
 }
@@ -219,23 +227,6 @@ func TestMayWrite(t *testing.T) {
 	}
 	if err := mayWrite(file + "/a"); err == nil || !strings.Contains(err.Error(), "not a directory") {
 		t.Errorf("below a file: %v", err)
-	}
-}
-
-// Without IPVS nothing is forwarded: what forwarding needs is no failure then.
-func TestDoctorAsksForNoForwardingWithoutIPVS(t *testing.T) {
-	for _, tc := range []struct {
-		forwarding config.Forwarding
-		want       bool // something fails
-	}{{config.ForwardingAuto, false}, {config.ForwardingIPVS, true}} {
-		h, cfg := healthy(), director()
-		h.ipvs = func() error { return errNone }
-		h.root.(fstest.MapFS)["proc/sys/net/ipv4/ip_forward"].Data = []byte("0\n")
-		cfg.Director.Forwarding = tc.forwarding
-		fails := slices.ContainsFunc(examine(h, cfg), func(f finding) bool { return f.Level == levelFail })
-		if fails != tc.want {
-			t.Errorf("forwarding %s: fails %v, want %v: %+v", tc.forwarding, fails, tc.want, examine(h, cfg))
-		}
 	}
 }
 

@@ -83,10 +83,13 @@ type fakeDaemon struct {
 	status      func() api.Status
 	reload      api.Reload
 	connections func(f api.Filter, yield func(api.Connection) error) error
+	ring        api.Ring
 }
 
 func (d fakeDaemon) Status(context.Context) api.Status { return d.status() }
 func (d fakeDaemon) Reload(context.Context) api.Reload { return d.reload }
+
+func (d fakeDaemon) Ring(context.Context, string) (api.Ring, error) { return d.ring, nil }
 
 func (d fakeDaemon) Connections(_ context.Context, f api.Filter, yield func(api.Connection) error) error {
 	return d.connections(f, yield)
@@ -166,6 +169,7 @@ func TestVersion(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	config := []string{"--config", "testdata/good.yaml"}
+	daemon := []string{"--socket", fakeServer(t, fakeDaemon{status: example}, api.NewEvents()).vars["MAITRED_SOCKET"]}
 	for _, tc := range []struct {
 		args []string
 		want string
@@ -177,6 +181,10 @@ func TestCompletion(t *testing.T) {
 		{[]string{"connections", "--proto", ""}, "tcp\nudp\n"},
 		{[]string{"connections", "-o", ""}, "table\njson\n"},
 		{[]string{"connections", "--service", ""}, ":4\n"},
+		{append(append([]string{"connections"}, daemon...), "--service", ""), "shop\nmail\n"},
+		{append(append([]string{"connections"}, daemon...), "--server", ""), "app/a\napp/b\nmx/m\n"},
+		{append(append([]string{"explain"}, daemon...), ""), "shop\nmail\napp/a\napp/b\nmx/m\nsmtp\nweb\n"},
+		{[]string{"explain", "shop", ""}, ":4\n"},
 		{[]string{"run", "--log-level", ""}, "debug\ninfo\nwarn\nerror\n"},
 		{append([]string{"page", "show"}, append(config, "")...), "closed\ndefault\n"},
 		{[]string{"reload", ""}, ":4\n"},
@@ -253,7 +261,7 @@ func TestGroupsHelp(t *testing.T) {
 
 func TestHelpNamesEveryCommand(t *testing.T) {
 	got := run(t, env{}, "--help")
-	for _, name := range []string{"run", "validate", "reload", "status", "connections", "events", "page", "doctor", "demo", "version", "completion"} {
+	for _, name := range []string{"run", "validate", "reload", "status", "explain", "connections", "events", "page", "doctor", "demo", "version", "completion"} {
 		if !strings.Contains(got.stdout, "\n  "+name+" ") {
 			t.Errorf("help does not name %s", name)
 		}

@@ -17,7 +17,7 @@ import (
 func (a *app) statusText(st api.Status, wide bool) string {
 	parts := []string{a.identity(st), a.serviceTable(st), a.serverTable(st)}
 	if wide {
-		parts = append(parts, a.virtualTable(st), a.probeTable(st))
+		parts = append(parts, a.virtualTable(st), a.trafficTable(st), a.probeTable(st))
 	}
 	parts = append(parts, a.targetTable(st))
 	if wide {
@@ -67,13 +67,13 @@ func (a *app) alarm(text string) string {
 }
 
 func (a *app) serviceTable(st api.Status) string {
-	t := a.table("SERVICE", "MODE", "LIVE", "SINCE", "BUDGET", "PAGE", "ANSWERS", "REASON")
+	t := a.table("SERVICE", "MODE", "LIVE", "ACTIVE", "SINCE", "BUDGET", "PAGE", "ANSWERS", "REASON")
 	for _, s := range st.Services {
 		page := s.Page
 		if page == "" {
 			page = "none"
 		}
-		t.row(s.Name, s.Mode, fmt.Sprintf("%d/%d", s.Live, s.Total), a.ago(s.Since), seconds(s.Budget),
+		t.row(s.Name, s.Mode, fmt.Sprintf("%d/%d", s.Live, s.Total), strconv.Itoa(s.Active), a.ago(s.Since), seconds(s.Budget),
 			page, strconv.FormatUint(answers(s.Verdicts), 10), s.Reason)
 	}
 	return t.String()
@@ -88,13 +88,62 @@ func (a *app) serverTable(st api.Status) string {
 }
 
 func (a *app) virtualTable(st api.Status) string {
-	t := a.table("ADDRESS", "SERVICE", "METHOD", "SCHEDULER", "POOL", "ORPHANS")
+	t := a.table("ADDRESS", "SERVICE", "ENGINE", "METHOD", "SCHEDULER", "AT", "POOL", "ORPHANS")
 	for _, s := range st.Services {
 		for _, v := range s.Virtuals {
-			t.row(v, s.Name, s.Method, s.Sched, s.Pool, s.Orphans)
+			t.row(v, s.Name, s.Engine, methodText(s), schedulerText(s), strings.Join(s.Attached, ", "), s.Pool, s.Orphans)
 		}
 	}
 	return t.String()
+}
+
+func methodText(s api.Service) string {
+	return strings.TrimSpace(s.Method + " " + s.Tunnel)
+}
+
+func schedulerText(s api.Service) string {
+	if s.Hash == "" {
+		return s.Sched
+	}
+	return s.Sched + " by " + s.Hash
+}
+
+// trafficTable tells what servers got and gave. Answers come by the director with
+// nat and fullnat alone.
+func (a *app) trafficTable(st api.Status) string {
+	t := a.table("SERVER", "ACTIVE", "NEW", "PACKETS", "BYTES", "BACK PACKETS", "BACK BYTES", "OPENED", "REFUSED", "LOST")
+	for _, s := range st.Servers {
+		if n := s.Traffic; n != nil {
+			cells := []string{s.Pool + "/" + s.Name, strconv.Itoa(n.Active)}
+			for _, v := range []uint64{n.Flows, n.Packets, n.Bytes, n.BackPackets, n.BackBytes, n.Opened, n.Refused, n.Lost} {
+				cells = append(cells, strconv.FormatUint(v, 10))
+			}
+			t.row(cells...)
+		}
+	}
+	return t.String() + a.flowTable(st.FlowTable)
+}
+
+func (a *app) flowTable(f *api.FlowTable) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf("table of connections: %d of %d in use, %s; swept %s ago in %s, %d removed\n",
+		f.Used, f.Capacity, bytesText(f.Memory), a.ago(f.Swept), seconds(f.Took), f.Removed)
+}
+
+// bytesText is a size as people say it.
+func bytesText(n uint64) string {
+	const step = 1024
+	if n < step {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/step, 0
+	for value >= step && unit < 3 {
+		value /= step
+		unit++
+	}
+	return fmt.Sprintf("%.4g %s", value, []string{"KiB", "MiB", "GiB", "TiB"}[unit])
 }
 
 func (a *app) probeTable(st api.Status) string {
@@ -134,7 +183,7 @@ func (a *app) attachmentTable(st api.Status) string {
 	text := t.String()
 	for _, at := range st.Attachments {
 		if at.NoXDP != "" {
-			text += fmt.Sprintf("%s has no XDP, answers come from tc: %s\n", at.Interface, at.NoXDP)
+			text += fmt.Sprintf("%s has no XDP, tc does it all: %s\n", at.Interface, at.NoXDP)
 		}
 	}
 	return text

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+// explainer writes an explanation for people: paragraphs of lines, each with a
+// word in front that says what it is about.
+type explainer struct {
+	*app
+	text strings.Builder
+}
+
+func (a *app) explainText(e explanation) string {
+	x := &explainer{app: a}
+	for _, s := range e.Services {
+		x.service(s)
+	}
+	for _, s := range e.Servers {
+		x.title("server %s/%s at %s: %s for %s: %s", s.Pool, s.Name, serverAddress(s.Server), x.paint(s.Verdict), x.ago(s.Since), s.Reason)
+		x.line("weight", "%d in effect, %d configured", s.Weight, s.Configured)
+		x.line("services", "%s", dash(strings.Join(s.Services, ", ")))
+		x.results(s.Results, "")
+		x.traffic(s.Traffic)
+		x.events(s.Events)
+	}
+	for _, c := range e.Checks {
+		x.title("check %s: %s", c.Name, count(len(c.Results), "target"))
+		x.line("servers", "%s", dash(strings.Join(c.Servers, ", ")))
+		x.results(c.Results, "")
+		x.events(c.Events)
+	}
+	return x.text.String()
+}
+
+func (x *explainer) title(format string, args ...any) {
+	if x.text.Len() > 0 {
+		x.text.WriteByte('\n')
+	}
+	fmt.Fprintf(&x.text, format+"\n", args...)
+}
+
+func (x *explainer) line(word, format string, args ...any) {
+	fmt.Fprintf(&x.text, "  %-9s %s\n", word, fmt.Sprintf(format, args...))
+}
+
+func (x *explainer) service(s explainedService) {
+	x.title("service %s: %s for %s: %s", s.Name, x.paint(s.Mode), x.ago(s.Since), s.Reason)
+	x.line("address", "%s", strings.Join(s.Virtuals, ", "))
+	x.line("quorum", "%s", quorumText(s.Quorum))
+	x.line("outage", "%s", outageText(s.Service))
+	x.engine(s)
+	x.budget(s)
+	for _, server := range s.Members {
+		x.line("server", "%s/%s at %s: %s for %s, weight %d of %d: %s", server.Pool, server.Name, serverAddress(server.Server),
+			x.paint(server.Verdict), x.ago(server.Since), server.Weight, server.Configured, server.Reason)
+		x.results(server.Results, "  ")
+	}
+	x.events(s.Events)
+}
+
+func serverAddress(s api.Server) string {
+	if s.Port == 0 {
+		return s.Address
+	}
+	return fmt.Sprintf("%s port %d", s.Address, s.Port)
+}
+
+// quorumText is the arithmetic in a sentence.
+func quorumText(q api.Quorum) string {
+	unit := "servers"
+	if q.Percent {
+		unit = "% of the weight"
+	}
+	text := fmt.Sprintf("min %d", q.Min)
+	if q.Hysteresis > 0 {
+		text += fmt.Sprintf(" ± %d", q.Hysteresis)
+	}
+	return fmt.Sprintf("%s (%s): %d up, it needs %d to go on serving and %d to come back", text, unit, q.Has, q.Keep, q.Reach)
+}
+
+// outageText says what clients hear when the service has not enough servers.
+func outageText(s api.Service) string {
+	fate := map[string]string{
+		"reset": "are reset", "pass": "go on to their servers", "drop": "are dropped",
+	}[s.Orphans]
+	if s.Page == "" {
+		return "no page: clients are refused"
+	}
+	return fmt.Sprintf("page %s, %s so far; connections from before %s", s.Page, count(int(answers(s.Verdicts)), "answer"), fate)
+}
+
+// engine says who forwards, how, and where packets are taken.
+func (x *explainer) engine(s explainedService) {
+	text := s.Engine
+	if s.WhyEngine != "" {
+		text += " (" + s.WhyEngine + ")"
+	}
+	if s.Engine == string(config.ForwardingNone) {
+		x.line("engine", "%s: nothing is forwarded by maitred", text)
+	} else {
+		text += ", method " + methodText(s.Service) + ", scheduler " + schedulerText(s.Service)
+		if s.OnDown != "" {
+			text += ", connections of a server that is down: " + s.OnDown
+		}
+		x.line("engine", "%s", text)
+		x.line("active", "%s", count(s.Active, "connection"))
+	}
+	for _, at := range s.Places {
+		x.line("at", "%s", placeText(at, s.Engine))
+	}
+	if s.Ring != nil {
+		x.line("ring", "%s", ringText(*s.Ring))
+	}
+}
+
+// placeText says what is done on an interface, and why not by XDP.
+func placeText(at api.Attachment, engine string) string {
+	does := "says sorry"
+	if engine == string(config.ForwardingEBPF) {
+		does = "forwards and says sorry"
+	}
+	switch {
+	case at.XDP:
+		return fmt.Sprintf("%s: XDP %s, tc does what XDP cannot", at.Interface, does)
+	case at.TC && at.NoXDP != "":
+		return fmt.Sprintf("%s: tc %s; no XDP: %s", at.Interface, does, at.NoXDP)
+	case at.TC:
+		return fmt.Sprintf("%s: tc %s; XDP is not asked for", at.Interface, does)
+	}
+	return at.Interface + ": nothing, as yet"
+}
+
+func ringText(r api.Ring) string {
+	if r.Slots == 0 {
+		return "no slots: new connections are refused"
+	}
+	var parts []string
+	for _, s := range r.Servers {
+		parts = append(parts, fmt.Sprintf("%s %d", s.Server, s.Slots))
+	}
+	return fmt.Sprintf("%s: %s", count(r.Slots, "slot"), strings.Join(parts, ", "))
+}
+
+// budget says how the detection budget comes about: by the slowest probe.
+func (x *explainer) budget(s explainedService) {
+	var worst api.Probe
+	for _, server := range s.Members {
+		for _, p := range server.Results {
+			if p.Budget > worst.Budget {
+				worst = p
+			}
+		}
+	}
+	if worst.Budget == 0 {
+		x.line("budget", "none: no check looks at its servers")
+		return
+	}
+	x.line("budget", "%s from a death until the kernel knows: check %s: %s, and %s to carry it out",
+		seconds(s.Budget), worst.Check, budgetText(worst), seconds(s.Budget-worst.Budget))
+}
+
+// budgetText takes a probe's budget apart, as checkers.Timing.Budget puts it
+// together.
+func budgetText(p api.Probe) string {
+	duration := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	t := checkers.Timing{
+		Interval: duration(p.Timing.Interval), FastInterval: duration(p.Timing.FastInterval), Timeout: duration(p.Timing.Timeout),
+		Rise: p.Timing.Rise, Fall: p.Timing.Fall,
+	}
+	step := max(t.FastInterval, t.Timeout)
+	alone := t.Budget()
+	jitter := alone - t.Interval - time.Duration(t.Fall-1)*step - t.Timeout
+	text := fmt.Sprintf("interval %v + jitter %v", t.Interval, jitter)
+	if t.Fall > 1 {
+		text += fmt.Sprintf(" + %d x %v (the longer of fast_interval %v and timeout %v)", t.Fall-1, step, t.FastInterval, t.Timeout)
+	}
+	text += fmt.Sprintf(" + timeout %v", t.Timeout)
+	if wait := duration(p.Budget) - alone; wait > time.Millisecond {
+		text += fmt.Sprintf(" + %v behind other checks of the target", wait.Round(time.Millisecond))
+	}
+	return text
+}
+
+func (x *explainer) results(probes []api.Probe, indent string) {
+	for _, p := range probes {
+		text := fmt.Sprintf("%s%s at %s: %s", indent, p.Check, p.Target, x.paint(p.Status))
+		if p.Status == "up" || p.Status == "down" { // since then, on the way to the other or not
+			text += " for " + x.ago(p.Since)
+		}
+		if r := p.Last; r == nil {
+			text += ", no result yet"
+		} else {
+			text += fmt.Sprintf("; %s ago: %s in %s", x.ago(r.At), resultText(*r), seconds(r.RTT))
+		}
+		switch {
+		case p.Fails > 0:
+			text += fmt.Sprintf("; %s in a row, fall %d", count(p.Fails, "bad result"), p.Timing.Fall)
+		case p.Passes > 0:
+			text += fmt.Sprintf("; %s in a row, rise %d", count(p.Passes, "good result"), p.Timing.Rise)
+		}
+		x.line("check", "%s; %s, %d failed", text, count(int(p.Runs), "run"), p.Failures)
+	}
+}
+
+// resultText is a result in brief: fail (refused): connection refused.
+func resultText(r api.Result) string {
+	text := r.Outcome
+	if r.Class != "" {
+		text += " (" + r.Class + ")"
+	}
+	if r.Message != "" {
+		text += ": " + r.Message
+	}
+	return text
+}
+
+func (x *explainer) traffic(t *api.Traffic) {
+	if t == nil {
+		return
+	}
+	x.line("traffic", "%d active, %d new, %d packets of %s; back %d of %s; lost %d", t.Active, t.Flows, t.Packets, bytesText(t.Bytes),
+		t.BackPackets, bytesText(t.BackBytes), t.Lost)
+	if t.Opened+t.Refused > 0 {
+		x.line("answers", "%d connections opened, %d refused", t.Opened, t.Refused)
+	}
+}
+
+func (x *explainer) events(events []api.Event) {
+	for _, e := range events {
+		x.line("event", "%s %s %s -> %s: %s", e.At.Local().Format("2006-01-02 15:04:05"), e.Name, e.From, x.paint(e.To), e.Reason)
+	}
+}
