@@ -194,13 +194,15 @@ func (r *forwardRig) age(t testing.TB, x traffic, seconds uint16) {
 func now(t testing.TB) uint16 { return uint16(uptime(t)) }
 
 // uptime is the clock of the programs, in seconds.
-func uptime(t testing.TB) int64 {
+func uptime(t testing.TB) int64 { return uptimeNS(t) / 1e9 }
+
+func uptimeNS(t testing.TB) int64 {
 	t.Helper()
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
 		t.Fatal(err)
 	}
-	return ts.Sec
+	return ts.Nano()
 }
 
 func (r *forwardRig) tally(t testing.TB, row uint32) (sum DirectorTally) {
