@@ -47,10 +47,11 @@ func (s Sizes) apply(spec *ebpf.CollectionSpec) {
 
 // sized lists the tables whose size depends on Sizes. Those that name a row of
 // another come before that other: a Load that was cut short must leave no flow
-// behind whose server is forgotten.
+// behind whose server is forgotten. What is fresh comes first, since flows move
+// on from there meanwhile.
 func sized() []string {
 	return []string{
-		DirectorMapFlows, DirectorMapFresh, DirectorMapBindings, DirectorMapFragments, DirectorMapPathMtus,
+		DirectorMapFresh, DirectorMapFlows, DirectorMapBindings, DirectorMapFragments, DirectorMapPathMtus,
 		DirectorMapBacks, DirectorMapMarks, DirectorMapForwards, DirectorMapRings, DirectorMapTurns,
 		DirectorMapServers, DirectorMapTallies, DirectorMapRoutes, DirectorMapDevices,
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/bpf"
@@ -29,17 +30,17 @@ func (m *Maps) Flows(yield func(Flow) bool) error {
 		}
 		return on, err
 	}
-	if err := eachBatch(m.engine.Flows, visit); err != nil {
-		return fmt.Errorf("list the flows: %w", err)
-	}
-	if !on {
-		return nil
-	}
-	if err := eachBatch(m.engine.Fresh, visit); err != nil {
-		return fmt.Errorf("list the fresh flows: %w", err)
+	for _, table := range m.flowTables() {
+		if err := eachBatch(table, visit); err != nil {
+			return fmt.Errorf("list the flows: %w", err)
+		}
 	}
 	return nil
 }
+
+// flowTables gives the tables in the order that flows move through them, so that
+// none slips from one that is not read yet into one that was.
+func (m *Maps) flowTables() []*ebpf.Map { return []*ebpf.Map{m.engine.Fresh, m.engine.Flows} }
 
 // view is what flows refer to, as the kernel has it at a moment.
 type view struct {

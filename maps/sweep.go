@@ -96,10 +96,10 @@ func (m *Maps) sweep() (*sweeper, error) {
 		view: v, bindings: m.engine.Bindings,
 		byServer: make([]int, len(v.servers)), byService: make([]int, len(v.forwards)),
 	}
-	for name, table := range map[string]*ebpf.Map{"flows": m.engine.Flows, "fresh": m.engine.Fresh} {
+	for _, table := range m.flowTables() {
 		s.capacity += int(table.MaxEntries())
 		if err := s.flows(table); err != nil {
-			return nil, fmt.Errorf("sweep table %s: %w", name, err)
+			return nil, fmt.Errorf("sweep the flows: %w", err)
 		}
 	}
 	if err := s.fragments(m.engine.Fragments); err != nil {
