@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -26,7 +27,11 @@ func TestClsactLeavesOthersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.Withdraw(); _ = e.Close() })
+	t.Cleanup(func() {
+		if err := errors.Join(e.Withdraw(), e.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 	other, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.SchedCLS, License: "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
@@ -76,7 +81,11 @@ func TestProbePlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.Withdraw(); _ = e.Close() })
+	t.Cleanup(func() {
+		if err := errors.Join(e.Withdraw(), e.Close()); err != nil {
+			t.Error(err)
+		}
+	})
 	for name, attach := range map[string]func(netlink.Link) error{
 		"best":   func(netlink.Link) error { return e.AttachProbe() },
 		"clsact": func(lo netlink.Link) error { return e.attachClsact(lo, e.probe()) },
