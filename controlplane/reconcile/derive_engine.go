@@ -172,16 +172,9 @@ const protoIPIP = 4
 func (w Want) putBacks(cfg *config.Config, c config.Service, v config.Virtual) {
 	pool, _ := cfg.Pool(c.Pool)
 	for _, server := range pool.Serving(c) {
-		key, back := maps.Key{Proto: keyOf(v).Proto}, Back{Server: ServerID(c, server), Service: v}
-		switch c.Method {
-		case config.NAT, config.FULLNAT:
-			key.Addr = netip.AddrPortFrom(server.Address, portOf(server, v))
-		case config.TUN:
-			key = maps.Key{Addr: netip.AddrPortFrom(server.Address, 0), Proto: protoIPIP}
-			back.Service = config.Virtual{}
-		case config.DR:
-			continue
+		id := ServerID(c, server)
+		if key, ok := backOf(id, v); ok {
+			w.Backs[key] = append(w.Backs[key], Back{Server: id, Service: v})
 		}
-		w.Backs[key] = append(w.Backs[key], back)
 	}
 }

@@ -20,19 +20,20 @@ type Rank int
 // points at it, and goes after it. A client's packet comes in by an address,
 // meets the service's row, and goes on to a page, to IPVS, or by a ring to a
 // server: so addresses come last and go first. A death is one write, and waits for
-// no ring but those that would have nobody left.
+// nothing but what services need to know that would have nobody left.
 const (
 	RankPage        Rank = 10  // put a page
 	RankSorry       Rank = 20  // put a row that says sorry with it
 	RankSetting     Rank = 25  // set a knob of IPVS
 	RankVirtual     Rank = 30  // put an IPVS service
 	RankEngine      Rank = 35  // set up the eBPF engine: settings, devices
+	RankDeath       Rank = 38  // put a server down that is the last one of no service
 	RankDestination Rank = 40  // put an IPVS destination that takes connections
 	RankServer      Rank = 40  // put a server of the eBPF engine that takes flows, or a new one
 	RankMark        Rank = 41  // lead a check's packets to a server
 	RankBack        Rank = 42  // lead a server's answers back
 	RankFirstRing   Rank = 45  // put a ring, where no server of the one before will be up
-	RankDeath       Rank = 46  // put a server down
+	RankLastDeath   Rank = 46  // put a server down that is the last one of a service
 	RankRing        Rank = 47  // put a ring
 	RankServe       Rank = 50  // put a row that serves or lingers
 	RankAttach      Rank = 55  // attach the sorry engine

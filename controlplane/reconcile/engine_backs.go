@@ -13,8 +13,8 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// backOf is what the answers of a server to the clients of a service come from, if
-// they come by the engine.
+// backOf is where the table of ways back has a server of a service: where its
+// answers come from, or that it is the end of a tunnel.
 func backOf(id maps.ServerID, v config.Virtual) (maps.Key, bool) {
 	at := id.Addr
 	if at.Port() == 0 {
@@ -23,7 +23,9 @@ func backOf(id maps.ServerID, v config.Virtual) (maps.Key, bool) {
 	switch id.Method {
 	case maps.MethodNAT, maps.MethodFullNAT:
 		return maps.Key{Addr: at, Proto: keyOf(v).Proto}, true
-	case maps.MethodDR, maps.MethodTUN:
+	case maps.MethodTUN:
+		return maps.Key{Addr: netip.AddrPortFrom(at.Addr(), 0), Proto: protoIPIP}, true
+	case maps.MethodDR:
 	}
 	return maps.Key{}, false
 }

@@ -87,8 +87,10 @@ func (has balanceRows) putServer(name string, id maps.ServerID, row maps.Server,
 		Do:   func() error { return has.tables.PutServer(id, row) },
 	}
 	switch {
+	case turns && row.State == maps.ServerDown && len(last) == 0:
+		e.Rank, e.Needs = RankDeath, nil
 	case turns && row.State == maps.ServerDown:
-		e.Rank, e.Needs = RankDeath, last
+		e.Rank, e.Needs = RankLastDeath, last
 	case turns && row.State == maps.ServerDrain:
 		e.Rank, e.Needs = RankDrain, last
 	}

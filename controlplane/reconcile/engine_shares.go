@@ -21,6 +21,8 @@ func (has balanceRows) planShares(w Want) []Effect {
 		was, there := has.shares[v]
 		if !there || was.Spread != share.Spread || was.Down != share.Down || was.Ring.Digest != d.digest() {
 			effects = append(effects, has.putShare(w, v, d))
+		} else if rising := has.rising(w, d); len(rising) > 0 {
+			effects = append(effects, await(v, rising))
 		}
 	}
 	for v := range has.shares {
@@ -53,6 +55,26 @@ func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
 		}
 	}
 	return e
+}
+
+// rising are the members that are not up yet and will be.
+func (has balanceRows) rising(w Want, d draw) []Group {
+	var groups []Group
+	for _, m := range d.members {
+		if has.servers[m.Server].State != maps.ServerUp && has.state(w, m.Server) == maps.ServerUp {
+			groups = append(groups, serverGroup(m.Server))
+		}
+	}
+	return groups
+}
+
+// await does nothing: it holds back what comes after it for a service whose ring is
+// as it should be, but whose servers could not be put up.
+func await(v config.Virtual, servers []Group) Effect {
+	return Effect{
+		Rank: RankRing, Group: virtualGroup(v), Needs: servers, Tidy: true,
+		What: "await the servers of " + virtualName(v), Do: func() error { return errLater },
+	}
 }
 
 // text says what is drawn, and tells it from all else that could be.

@@ -19,50 +19,57 @@ var errInjected = errors.New("injected")
 // scene to the next: after every single change nothing points at nothing, and a
 // pass without fault then leads to the same end.
 func TestFaultAtEachCall(t *testing.T) {
-	scenes := story()
-	ends := faultless(t, scenes)
-	for i := 1; i < len(scenes); i++ {
-		from, to := scenes[i-1].want, scenes[i].want
-		t.Run(scenes[i].name, func(t *testing.T) {
-			faults := 0
-			for failAt := 0; ; failAt++ {
-				r := newRig(t)
-				r.reach(t, from)
-				calls, failed := 0, ""
-				r.kernel.Fail = func(call string) error {
-					calls++
-					if calls-1 == failAt {
-						failed = call
-						return errInjected
-					}
-					return nil
+	for name, scenes := range stories() {
+		ends := faultless(t, scenes)
+		for i := 1; i < len(scenes); i++ {
+			t.Run(name+", "+scenes[i].name, func(t *testing.T) {
+				faults := 0
+				for failAt := 0; failOnce(t, scenes[i-1].want, scenes[i].want, ends[i], failAt); failAt++ {
+					faults++
 				}
-				r.watch(t, from, to, &failed)
-				r.engine.Update(to)
-				err := r.engine.Sync(t.Context())
-				if failed == "" {
-					if err != nil {
-						t.Fatalf("without fault: %v", err)
-					}
-					break
+				if faults == 0 {
+					t.Error("no call was made that could fail")
 				}
-				faults++
-				if !errors.Is(err, errInjected) {
-					t.Fatalf("%s failed, and the pass says %v", failed, err)
-				}
-				r.kernel.Fail = nil
-				if err := r.engine.Sync(t.Context()); err != nil {
-					t.Fatalf("the pass after %s failed: %v", failed, err)
-				}
-				if got := contents(r.kernel); got != ends[i] {
-					t.Fatalf("after %s failed the kernel ends with\n%s\ninstead of\n%s", failed, got, ends[i])
-				}
-			}
-			if faults == 0 {
-				t.Error("no call was made that could fail")
-			}
-		})
+			})
+		}
 	}
+}
+
+// failOnce fails one call on the way from one Want to another, unless there are
+// not so many.
+func failOnce(t *testing.T, from, to reconcile.Want, end string, failAt int) bool {
+	t.Helper()
+	r := newRig(t)
+	r.reach(t, from)
+	calls, failed := 0, ""
+	r.kernel.Fail = func(call string) error {
+		calls++
+		if calls-1 == failAt {
+			failed = call
+			return errInjected
+		}
+		return nil
+	}
+	r.watch(t, from, to, &failed)
+	r.engine.Update(to)
+	err := r.engine.Sync(t.Context())
+	if failed == "" {
+		if err != nil {
+			t.Fatalf("without fault: %v", err)
+		}
+		return false
+	}
+	if !errors.Is(err, errInjected) {
+		t.Fatalf("%s failed, and the pass says %v", failed, err)
+	}
+	r.kernel.Fail = nil
+	if err := r.engine.Sync(t.Context()); err != nil {
+		t.Fatalf("the pass after %s failed: %v", failed, err)
+	}
+	if got := contents(r.kernel); got != end {
+		t.Fatalf("after %s failed the kernel ends with\n%s\ninstead of\n%s", failed, got, end)
+	}
+	return true
 }
 
 // TestManyFaults fails calls at random for many passes in a row.
@@ -70,31 +77,39 @@ func TestManyFaults(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	scenes := story()
-	ends := faultless(t, scenes)
-	for range 20 {
-		r := newRig(t)
-		r.reach(t, scenes[0].want)
-		for i := 1; i < len(scenes); i++ {
-			from, to := scenes[i-1].want, scenes[i].want
-			failed := ""
-			r.kernel.Fail = func(call string) error {
-				if random.IntN(5) == 0 {
-					failed = call
-					return errInjected
-				}
-				return nil
+	for name, scenes := range stories() {
+		t.Run(name, func(t *testing.T) {
+			ends := faultless(t, scenes)
+			for range 20 {
+				failAtRandom(t, scenes, ends, random)
 			}
-			r.watch(t, from, to, &failed)
-			r.engine.Update(to)
-			for range 8 {
-				_ = r.engine.Sync(t.Context()) // the outcome is what counts
+		})
+	}
+}
+
+func failAtRandom(t *testing.T, scenes []scene, ends []string, random *rand.Rand) {
+	t.Helper()
+	r := newRig(t)
+	r.reach(t, scenes[0].want)
+	for i := 1; i < len(scenes); i++ {
+		from, to := scenes[i-1].want, scenes[i].want
+		failed := ""
+		r.kernel.Fail = func(call string) error {
+			if random.IntN(5) == 0 {
+				failed = call
+				return errInjected
 			}
-			r.kernel.Fail = nil
-			r.reach(t, to)
-			if got := contents(r.kernel); got != ends[i] {
-				t.Fatalf("%s: the kernel ends with\n%s\ninstead of\n%s", scenes[i].name, got, ends[i])
-			}
+			return nil
+		}
+		r.watch(t, from, to, &failed)
+		r.engine.Update(to)
+		for range 8 {
+			_ = r.engine.Sync(t.Context()) // the outcome is what counts
+		}
+		r.kernel.Fail = nil
+		r.reach(t, to)
+		if got := contents(r.kernel); got != ends[i] {
+			t.Fatalf("%s: the kernel ends with\n%s\ninstead of\n%s", scenes[i].name, got, ends[i])
 		}
 	}
 }

@@ -5,6 +5,7 @@ package reconcile_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/reconcile"
@@ -25,6 +26,13 @@ func dangling(k *fake.Kernel, from, to reconcile.Want) string {
 		if stays && wanted && row.Mode != maps.ModeSorry && !takes(k.IPVS[v]) {
 			return fmt.Sprintf("row %s serves, and no destination takes connections", key.Addr)
 		}
+		shared := wantsUp(from, v) || wantsUp(to, v)
+		if stays && shared && row.Mode != maps.ModeSorry && !sharesOut(k, key) {
+			return fmt.Sprintf("row %s serves, and no server of its ring takes flows", key.Addr)
+		}
+	}
+	if what := unbalanced(k); what != "" {
+		return what
 	}
 	for addr := range k.AddrTable {
 		if what := behind(k, addr, from, to); what != "" {
@@ -49,6 +57,11 @@ func behind(k *fake.Kernel, addr reconcile.Address, from, to reconcile.Want) str
 			return fmt.Sprintf("address %s has no row %s", addr, v.Addr)
 		}
 	}
+	for v := range w.Shares {
+		if _, ok := k.ShareTable[maps.Key{Addr: v.Addr, Proto: number(v.Proto)}]; v.Addr.Addr() == addr.Addr && !ok {
+			return fmt.Sprintf("address %s has nobody behind %s who forwards", addr, v.Addr)
+		}
+	}
 	for v, f := range w.Virtuals {
 		there, ok := k.IPVS[v]
 		if v.Addr.Addr() != addr.Addr {
@@ -59,6 +72,48 @@ func behind(k *fake.Kernel, addr reconcile.Address, from, to reconcile.Want) str
 		}
 	}
 	return ""
+}
+
+// unbalanced tells what in the tables of the eBPF engine points at nothing.
+func unbalanced(k *fake.Kernel) string {
+	for key, f := range k.ShareTable {
+		if k.Setting.TCP == 0 {
+			return fmt.Sprintf("%s is forwarded without settings", key.Addr)
+		}
+		for _, id := range f.Ring.Servers {
+			if _, there := k.ServerTable[id]; !there {
+				return fmt.Sprintf("the ring of %s names %s, which is not there", key.Addr, id.Addr)
+			}
+			if masked := id.Method == maps.MethodNAT || id.Method == maps.MethodFullNAT; masked && !slices.Contains(k.BackTable[maps.Key{Addr: id.Addr, Proto: key.Proto}], key) {
+				return fmt.Sprintf("%s goes to %s, and there is no way back", key.Addr, id.Addr)
+			}
+			if id.Method == maps.MethodTUN {
+				if _, there := k.BackTable[maps.Key{Addr: netip.AddrPortFrom(id.Addr.Addr(), 0), Proto: 4}]; !there {
+					return fmt.Sprintf("%s goes to %s, which is no end of a tunnel", key.Addr, id.Addr)
+				}
+			}
+		}
+	}
+	for mark, id := range k.MarkTable {
+		if _, there := k.ServerTable[id]; !there {
+			return fmt.Sprintf("mark %#x leads to %s, which is not there", mark, id.Addr)
+		}
+	}
+	return ""
+}
+
+// sharesOut tells whether a server in the ring of a service takes flows.
+func sharesOut(k *fake.Kernel, key maps.Key) bool {
+	return slices.ContainsFunc(k.ShareTable[key].Ring.Servers, func(id maps.ServerID) bool {
+		return k.ServerTable[id].State == maps.ServerUp
+	})
+}
+
+func wantsUp(w reconcile.Want, v config.Virtual) bool {
+	share := w.Shares[v]
+	return !share.Mute && slices.ContainsFunc(share.Members, func(m reconcile.Member) bool {
+		return w.Servers[m.Server].State == maps.ServerUp
+	})
 }
 
 func takes(f reconcile.Forward) bool {

@@ -76,7 +76,7 @@ func (t *tracked) plan(has Snapshot, want *Want) []step {
 func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool, failed map[Group]bool) {
 	for _, s := range steps {
 		blocked := failed[s.Group] || slices.ContainsFunc(s.Needs, func(g Group) bool { return failed[g] })
-		if blocked || ctx.Err() != nil || !readable && s.Rank >= RankServe {
+		if blocked || ctx.Err() != nil || !readable && s.Rank >= RankFirstRing {
 			failed[s.Group] = true
 			s.of.held = true
 			continue

@@ -99,17 +99,60 @@ type scene struct {
 	want reconcile.Want
 }
 
-// story is the life of baseConfig from the first start to an empty configuration.
-func story() []scene {
+// story is the life of baseConfig from the first start to an empty configuration,
+// with IPVS.
+func story() []scene { return storyOf(config.ForwardingIPVS, config.NAT) }
+
+// stories are those of all engines and methods.
+func stories() map[string][]scene {
+	return map[string][]scene{
+		"ipvs":     story(),
+		"ebpf nat": storyOf(config.ForwardingEBPF, config.NAT),
+		"ebpf tun": storyOf(config.ForwardingEBPF, config.TUN),
+		"nobody":   storyOf(config.ForwardingNone, config.DR),
+	}
+}
+
+// machine is one where clients come in by eth0 and servers are behind eth1.
+func machine(f config.Forwarding) reconcile.Env {
+	env := reconcile.Env{
+		Forwarding: f, Paths: map[netip.Addr]reconcile.Path{},
+		Links: map[string]reconcile.Link{
+			"eth0": {Index: 2, Ethernet: true, Transmits: reconcile.Yes},
+			"eth1": {Index: 3, Ethernet: true, Transmits: reconcile.No},
+		},
+	}
+	for _, addr := range []string{"10.0.0.11", "10.0.0.12", "10.0.0.14", "10.0.0.21", "10.0.0.22", "fd00::13"} {
+		a := netip.MustParseAddr(addr)
+		source := netip.MustParseAddr("10.0.0.1")
+		if a.Is6() {
+			source = netip.MustParseAddr("fd00::1")
+		}
+		env.Paths[a] = reconcile.Path{Interface: "eth1", Index: 3, Gateway: a, Source: source}
+	}
+	return env
+}
+
+// forwardBy sets the method of all services.
+func forwardBy(m config.Method, cfg *config.Config) {
+	for i := range cfg.Services {
+		cfg.Services[i].Method = m
+	}
+	cfg.Director.Connections = config.Connections{TCP: 15 * time.Minute, FIN: 2 * time.Minute, UDP: 5 * time.Minute}
+	cfg.Director.FullNAT = config.FullNAT{PortFirst: 1024, PortLast: 32767}
+}
+
+func storyOf(f config.Forwarding, m config.Method) []scene {
 	s := state.New()
 	now := day
 	var scenes []scene
 	then := func(name string, after time.Duration, events ...state.Event) {
 		now = now.Add(after)
 		s, _ = state.Apply(s, now, events...)
-		scenes = append(scenes, scene{name, reconcile.Derive(s, reconcile.Env{Forwarding: config.ForwardingIPVS})})
+		scenes = append(scenes, scene{name, reconcile.Derive(s, machine(f))})
 	}
 	cfg := baseConfig()
+	forwardBy(m, cfg)
 	then("loaded", 0, state.Loaded{Config: cfg})
 	then("all up", time.Second, result(a, up), result(b, up), result(c, up))
 	then("one drains", time.Minute, result(b, soft))
@@ -126,6 +169,7 @@ func story() []scene {
 		service("shop", config.TCP, []string{"192.0.2.10", "192.0.2.20"}, 80), withoutPage(service("bare", config.TCP, []string{"192.0.2.11"}, 25)),
 	}
 	other.Services[0].Scheduler = "mh"
+	forwardBy(m, other)
 	then("reloaded", time.Minute, state.Loaded{Config: other})
 	then("its new server up", time.Second, result("10.0.0.14:8080", up))
 	then("sorry with the new page", time.Second, result(a, hard), result("10.0.0.14:8080", hard))
@@ -196,9 +240,31 @@ func contents(k *fake.Kernel) string {
 	for name, e := range k.Engines {
 		lines = append(lines, fmt.Sprintf("engine %s index %d tc %v xdp %v", name, e.Index, e.TC, e.XDP))
 	}
+	lines = append(lines, balance(k)...)
 	for name, value := range k.KnobTable {
 		lines = append(lines, "knob "+name+"="+value)
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// balance tells what the eBPF engine has.
+func balance(k *fake.Kernel) []string {
+	var lines []string
+	for id, s := range k.ServerTable {
+		lines = append(lines, fmt.Sprintf("server %v %+v", id, s))
+	}
+	for key, f := range k.ShareTable {
+		lines = append(lines, fmt.Sprintf("forward %s/%d %+v", key.Addr, key.Proto, f))
+	}
+	for key, services := range k.BackTable {
+		lines = append(lines, fmt.Sprintf("back %s/%d %v", key.Addr, key.Proto, services))
+	}
+	for mark, id := range k.MarkTable {
+		lines = append(lines, fmt.Sprintf("mark %#x %v", mark, id))
+	}
+	for index, xdp := range k.DeviceTable {
+		lines = append(lines, fmt.Sprintf("device %d %t", index, xdp))
+	}
+	return append(lines, fmt.Sprintf("setting %+v", k.Setting), fmt.Sprintf("probed %t", k.Probed))
 }

@@ -50,12 +50,12 @@ type Kernel struct {
 	Changed func(call string)
 }
 
-// New is a kernel with one interface eth0 and nothing of anybody's.
+// New is a kernel with the interfaces eth0 and eth1 and nothing of anybody's.
 func New() *Kernel {
 	return &Kernel{
 		PageTable: map[kernel.PageID]kernel.Page{}, RowTable: map[kernel.Key]kernel.Service{},
 		IPVS: map[config.Virtual]reconcile.Forward{}, AddrTable: map[reconcile.Address]bool{},
-		Links: map[string]int{"eth0": 2}, Silent: map[string]bool{}, Engines: map[string]kernel.Attachment{},
+		Links: map[string]int{"eth0": 2, "eth1": 3}, Silent: map[string]bool{}, Engines: map[string]kernel.Attachment{},
 		KnobTable: map[string]string{
 			"expire_nodest_conn": "0", "conn_reuse_mode": "0", "net/ipv4/conf/lo/accept_local": "0",
 		},
