@@ -42,33 +42,46 @@ func seedFrames() [][]byte {
 // the verdict must be one of its own, exactly one counted, an answer whole and
 // with right sums, and larger than the frame only for a valid cookie.
 func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
-	before := r.counts(t)
-	ret, out, err := p.run(frame)
-	if p.refused(frame, err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	verdict, err := onlyVerdict(before, r.counts(t), len(frame))
-	if errors.Is(err, errUncounted) && p.name == "xdp" && ret == p.pass {
-		return nil // tc counts it
-	}
-	if err != nil {
-		return err
-	}
+	verdict, out, err := r.observe(t, p, frame)
 	switch {
+	case errors.Is(err, errUncounted):
+		return nil
+	case err != nil:
+		return err
 	case verdict == DirectorVerdictDROP_ERROR || verdict == DirectorVerdictPASS_DEFERRED:
 		return fmt.Errorf("%s: the frame could not be made an answer", r.names[verdict])
-	case ret != p.expected(verdict):
-		return fmt.Errorf("returned %d with %s", int32(ret), r.names[verdict])
-	case ret != p.send:
+	case p.expected(verdict) != p.send:
 		return nil
 	}
 	return r.lawfulAnswer(frame, out, verdict)
 }
 
-var errUncounted = errors.New("not counted")
+// observe runs a frame, and gives the one verdict that was counted and the frame
+// as it was left. errUncounted: XDP passed it for tc to count, or the kernel did
+// not run it.
+func (r *rig) observe(t testing.TB, p program, frame []byte) (DirectorVerdict, []byte, error) {
+	before := r.counts(t)
+	ret, out, err := p.run(frame)
+	if p.refused(frame, err) {
+		return 0, nil, errUncounted
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	verdict, err := onlyVerdict(before, r.counts(t), len(frame))
+	if errors.Is(err, errUncounted) && (p.name != "xdp" || ret != p.pass) {
+		return 0, nil, fmt.Errorf("returned %d and counted nothing", int32(ret))
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if ret != p.expected(verdict) {
+		return 0, nil, fmt.Errorf("returned %d with %s", int32(ret), r.names[verdict])
+	}
+	return verdict, out, nil
+}
+
+var errUncounted = errors.New("not counted here")
 
 func onlyVerdict(before, now counts, length int) (DirectorVerdict, error) {
 	found := -1

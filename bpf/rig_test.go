@@ -59,12 +59,17 @@ var (
 // which is a header of 100 bytes and a body that makes 20000.
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	return newSizedRig(t, shrink)
+}
+
+func newSizedRig(t testing.TB, size func(*ebpf.CollectionSpec)) *rig {
+	t.Helper()
 	kernel.RequireBPF(t)
 	spec, err := LoadDirector()
 	if err != nil {
 		t.Fatal(err)
 	}
-	shrink(spec)
+	size(spec)
 	r := &rig{
 		pageSpec: spec.Maps[DirectorMapPages].InnerMap, ringSpec: spec.Maps[DirectorMapRings].InnerMap,
 		names: verdictNames(t, spec),

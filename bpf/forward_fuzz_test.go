@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/maitred-lb/maitred/test/packet"
+)
+
+// newFuzzRig forwards all services, and those of TCP end the exchanges of their
+// page as well.
+func newFuzzRig(t testing.TB) *forwardRig {
+	t.Helper()
+	r := newForwardRig(t)
+	for _, x := range traffics() {
+		row := DirectorService{Mode: DirectorServiceModeMODE_SERVE}
+		if !x.udp {
+			row = DirectorService{Mode: DirectorServiceModeMODE_LINGER, Page: [2]uint32{1, 0}}
+		}
+		r.putService(t, x, row)
+	}
+	return r
+}
+
+// lawful says what is wrong with what a program did to a frame, if anything: what
+// is forwarded must be the frame with a hop less, on its way to a server.
+func (r *forwardRig) lawful(t testing.TB, p program, frame []byte) error {
+	verdict, out, err := r.observe(t, p, frame)
+	switch {
+	case errors.Is(err, errUncounted):
+		return nil
+	case err != nil:
+		return err
+	case verdict == DirectorVerdictDROP_ERROR:
+		return errors.New("DROP_ERROR")
+	case verdict == DirectorVerdictPASS_DEFERRED && p.name != "xdp":
+		return errors.New("tc deferred it to nobody")
+	case verdict <= DirectorVerdictPASS_DEFERRED && !bytes.Equal(out, frame):
+		return fmt.Errorf("%s, and changed: %x", r.names[verdict], out)
+	case verdict == DirectorVerdictFORWARD_FLOW || verdict == DirectorVerdictFORWARD_OPEN:
+		return r.lawfulForward(frame, out)
+	case p.expected(verdict) == p.send:
+		return r.lawfulAnswer(frame, out, verdict)
+	}
+	return nil
+}
+
+// lawfulForward compares all but the checksum of IPv4, which is to be right if
+// it was right before.
+func (r *forwardRig) lawfulForward(frame, out []byte) error {
+	if len(out) < 14 {
+		return fmt.Errorf("no frame: %x", out)
+	}
+	want := hopped(frame, r.farMAC, packet.MAC(out), false)
+	if row := out[5]; packet.MAC(out) != serverMAC(uint32(row)) || row%10 < 1 || row%10 > servers {
+		return fmt.Errorf("sent to %x", out[:6])
+	}
+	const check = 14 + 10
+	if binary.BigEndian.Uint16(want[12:]) == packet.EtherTypeIPv4 {
+		if l3 := len(frame) - len(out) + 14; packet.Checksum(frame[l3:l3+int(out[14]&15)*4]) != 0 {
+			copy(want[check:], out[check:check+2])
+		}
+	}
+	if !bytes.Equal(out, want) {
+		return fmt.Errorf("forwarded as %x, want %x", out, want)
+	}
+	return nil
+}
+
+// told says whether ICMP tells the sender of a frame that it can't go on.
+func told(frame []byte) bool {
+	const header, mtu = 14, 1500
+	p, err := packet.Parse(frame)
+	return err == nil && (p.IP.TTL <= 1 || len(frame)-len(p.Link.Trailer)-header > mtu)
+}
+
+// forwardSeeds are frames of flows, to be mutated.
+func forwardSeeds() [][]byte {
+	frames := seedFrames()
+	for _, x := range traffics() {
+		for _, flags := range []packet.Flags{syn, ack, fin, rst} {
+			frames = append(frames, x.frame(flags, 20, packet.IP{DF: true, ID: 7}, packet.Link{}))
+		}
+		first := packet.IP{MF: true, ID: 9}
+		if x.client.Addr().Is6() {
+			first = packet.IP{Extensions: []packet.Extension{packet.Fragment(9, 0, true)}}
+		}
+		frames = append(frames, x.frame(syn, 64, first, packet.Link{}),
+			x.frame(ack, 8, packet.IP{}, packet.Link{VLANs: []uint16{5}}))
+	}
+	return frames
+}
+
+// FuzzForward sends any frame through both programs, with services forwarded.
+func FuzzForward(f *testing.F) {
+	r := newFuzzRig(f)
+	for _, frame := range forwardSeeds() {
+		f.Add(frame)
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) < 14 || len(frame) > 3000 || told(frame) {
+			return
+		}
+		for _, p := range r.programs() {
+			if err := r.lawful(t, p, frame); err != nil {
+				t.Errorf("%s: %v\n%x", p.name, err, frame)
+			}
+		}
+	})
+}
+
+// TestRandomForward is a short fuzzing run without a fuzzer: the same frames
+// each time.
+func TestRandomForward(t *testing.T) {
+	r := newFuzzRig(t)
+	const seed = 11
+	packets := 20000
+	if testing.Short() {
+		packets = 4000
+	}
+	random := rand.New(rand.NewPCG(seed, seed))
+	frames := forwardSeeds()
+	before := r.tally(t, rows4).Packets
+	for i := range packets {
+		frame := mutate(random, frames[random.IntN(len(frames))])
+		if told(frame) {
+			continue
+		}
+		for _, p := range r.programs() {
+			if err := r.lawful(t, p, frame); err != nil {
+				t.Fatalf("seed %d, packet %d, %s: %v\n%x", seed, i, p.name, err, frame)
+			}
+		}
+	}
+	if got := r.tally(t, rows4).Packets - before; got < uint64(packets)/50 {
+		t.Errorf("%d of %d packets went to the first server", got, packets)
+	}
+}
