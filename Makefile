@@ -14,7 +14,7 @@ KERNEL_DIRS := bpf maps controlplane/reconcile test
 # Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine.
 VM_DIRS     := bpf maps controlplane/reconcile test
 # What those tests find there besides themselves.
-VM_FILES    := ipvsadm curl wget nginx bpftool /usr/bin/python3
+VM_FILES    := ipvsadm curl wget nginx bpftool iperf3 ethtool /usr/bin/python3
 
 empty      :=
 space      := $(empty) $(empty)
@@ -75,10 +75,8 @@ test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
 	bin/vmtest -timeout 15m -m 2048 -file bin/maitred:/usr/local/bin/maitred \
 		$(addprefix -file ,$(VM_FILES) $(python_dirs)) -test $(call packages,$(VM_DIRS)) -- -test.short
 
-demo: ## the whole story: balanced, both servers stopped, the kernel says sorry, back again
-	@tools/deps.sh demo
-	@$(MAKE) --no-print-directory build bin/vmtest
-	@bin/vmtest -auto -timeout 4m30s -file bpftool -- bin/maitred demo
+demo: build ## the whole story: balanced, a server drained, both killed, the kernel says sorry, back again
+	@bin/maitred demo
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./...

@@ -218,7 +218,7 @@ func TestMayRun(t *testing.T) {
 
 func TestDemoConfigIsGood(t *testing.T) {
 	path := t.TempDir() + "/demo.yaml"
-	text := demoYAML("/sys/fs/bpf/x", "10.0.1.2", "10.0.2.2", "198.51.100.10", "/run/x.sock")
+	text := demoYAML(config.ForwardingEBPF, "/sys/fs/bpf/x", "10.0.1.2", "10.0.2.2", "198.51.100.10", "/run/x.sock")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
 // demoTimeout is the most that the whole demo takes; on an emulated processor
@@ -18,39 +20,58 @@ import (
 const demoTimeout = 4 * time.Minute
 
 func (a *app) demo() *cobra.Command {
-	return &cobra.Command{
+	var engine string
+	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show an outage and its end on a small network in namespaces",
+		Short: "Show balanced traffic, a drain, an outage and its end on a small network in namespaces",
 		Long: `Build a client, a director and two real servers in network namespaces, run the
-daemon on the director, and tell what a client sees: balanced traffic, both servers
-stopped, the sorry page from the kernel, one server back. Exit code 1 if anything is
-not as it should be. It needs root and a kernel with IPVS; make demo brings its own
-kernel where there is none.`,
+daemon on the director, and tell what a client sees: balanced traffic, a server
+drained under a download, both servers killed, the sorry page from the kernel, one
+server back. Exit code 1 if anything is not as it should be. It needs root; it
+forwards by IPVS where the kernel has it, else by eBPF.`,
 		Args: cobra.NoArgs,
 		RunE: does(func(ctx context.Context, _ []string) error {
+			by, err := demoEngine(engine, askIPVS)
+			if err != nil {
+				return err
+			}
 			if os.Geteuid() != 0 {
 				return errors.New("the demo makes network namespaces (CAP_SYS_ADMIN): run it as root")
 			}
-			if err := askIPVS(); err != nil {
-				return fmt.Errorf("this kernel has no IPVS (%w): run make demo, which boots one that has in a virtual machine", err)
-			}
 			ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 			defer cancel()
-			return playDemo(ctx, a.Stdout)
+			return playDemo(ctx, a.Stdout, by)
 		}),
 	}
+	c.Flags().StringVar(&engine, "engine", "auto", "who forwards: auto, ipvs or `ebpf`")
+	return c
+}
+
+// demoEngine is who forwards in the demo.
+func demoEngine(asked string, ipvs func() error) (config.Forwarding, error) {
+	switch f := config.Forwarding(asked); f {
+	case config.ForwardingAuto, config.ForwardingEBPF:
+		return f, nil
+	case config.ForwardingIPVS:
+		if err := ipvs(); err != nil {
+			return f, fmt.Errorf("this kernel has no IPVS: take --engine ebpf: %w", err)
+		}
+		return f, nil
+	case config.ForwardingNone:
+	}
+	return "", &failure{code: exitUsage, err: fmt.Errorf("--engine %s: the engines are auto, ipvs, ebpf", asked)}
 }
 
 // playDemo plays all acts and takes everything down again.
-func playDemo(ctx context.Context, out io.Writer) (err error) {
+func playDemo(ctx context.Context, out io.Writer, engine config.Forwarding) (err error) {
 	n := &narrator{out: out, start: time.Now()}
-	s, err := newStage(ctx)
+	s, err := newStage(ctx, engine)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	for _, act := range []func(context.Context, *stage, *narrator) error{
-		prologue, actBalanced, actSorry, actBack, actEnd,
+		prologue, actBalanced, actDrain, actSorry, actBack, actEnd,
 	} {
 		if err := act(ctx, s, n); err != nil {
 			return fmt.Errorf("%w\nthe daemon's last words:\n%s", err, s.lastWords())

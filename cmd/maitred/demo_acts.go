@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -54,11 +55,25 @@ func prologue(ctx context.Context, s *stage, n *narrator) error {
 	n.fact(service.Live == 2, "%.1f s after its start the daemon serves, %s, and the client has reached both",
 		took.Seconds(), service.Reason)
 	n.say("         the detection budget that maitred status prints: %s", seconds(service.Budget))
+	return s.tellEngine(ctx, n)
+}
+
+// tellEngine says who forwards, and where packets are taken.
+func (s *stage) tellEngine(ctx context.Context, n *narrator) error {
+	st, err := s.api.Status(ctx)
+	if err != nil {
+		return err
+	}
+	n.fact(st.InSync && st.Forwarding != string(config.ForwardingNone), "%s", api.ForwardingText(st.Forwarding, st.ForwardingNote))
+	for _, at := range st.Attachments {
+		n.say("         %s", placeText(at, st.Forwarding))
+	}
 	return nil
 }
 
 func actBalanced(ctx context.Context, s *stage, n *narrator) error {
 	n.act(fmt.Sprintf("Act 1: %d visits, a new connection each", visits))
+	before := s.newFlows(ctx)
 	var all []visit
 	for range visits {
 		all = append(all, s.visitor.visit(ctx))
@@ -67,11 +82,14 @@ func actBalanced(ctx context.Context, s *stage, n *narrator) error {
 	n.fact(t.byStatus[200] == visits, "%d of %d were answered 200%s", t.byStatus[200], visits, t.trouble())
 	a, b := t.byServer["a"], t.byServer["b"]
 	n.fact(a > 0 && b > 0 && max(a-b, b-a) <= 2, "server a answered %d, server b %d", a, b)
+	after := s.newFlows(ctx)
+	n.fact(after["a"]-before["a"] == uint64(a) && after["b"]-before["b"] == uint64(b),
+		"the kernel counted as many connections: %d to a, %d to b", after["a"]-before["a"], after["b"]-before["b"])
 	return nil
 }
 
 func actSorry(ctx context.Context, s *stage, n *narrator) error {
-	n.act("Act 2: both real servers are killed while the client goes on visiting")
+	n.act("Act 3: both real servers are killed while the client goes on visiting")
 	service, _ := s.service(ctx)
 	budget := time.Duration(service.Budget * float64(time.Second))
 	first := newMoment()
@@ -142,7 +160,7 @@ func (s *stage) showRate(ctx context.Context, n *narrator) error {
 }
 
 func actBack(ctx context.Context, s *stage, n *narrator) error {
-	n.act("Act 3: real server a comes back while the client goes on visiting")
+	n.act("Act 4: real server a comes back while the client goes on visiting")
 	first := newMoment()
 	stop := s.visitor.keepVisiting(ctx, visitPause, func(v visit) {
 		if v.status == 200 {
@@ -174,7 +192,7 @@ func actBack(ctx context.Context, s *stage, n *narrator) error {
 }
 
 func actEnd(_ context.Context, s *stage, n *narrator) error {
-	n.act("Act 4: the daemon is stopped, with on_stop: withdraw")
+	n.act("Act 5: the daemon is stopped, with on_stop: withdraw")
 	err := s.daemon.signal(syscall.SIGTERM)
 	n.fact(err == nil, "it stopped cleanly%s", because(err))
 	_, err = os.Stat(s.pins)

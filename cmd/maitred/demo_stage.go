@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/test/netlab"
 )
 
@@ -29,7 +31,7 @@ type stage struct {
 }
 
 // newStage builds the network and writes the configuration; nothing runs yet.
-func newStage(ctx context.Context) (s *stage, err error) {
+func newStage(ctx context.Context, engine config.Forwarding) (s *stage, err error) {
 	s = &stage{servers: map[string]*process{}, pins: fmt.Sprintf("/sys/fs/bpf/maitred-demo-%d", os.Getpid())}
 	defer func() {
 		if err != nil {
@@ -45,7 +47,7 @@ func newStage(ctx context.Context) (s *stage, err error) {
 	if s.lab, err = netlab.NewDirector(netlab.Options{Servers: 2, Method: netlab.NAT}); err != nil {
 		return s, err
 	}
-	text := demoYAML(s.pins, s.lab.Servers[0].IPv4.String(), s.lab.Servers[1].IPv4.String(), s.lab.VIP4.String(), s.socket())
+	text := demoYAML(engine, s.pins, s.lab.Servers[0].IPv4.String(), s.lab.Servers[1].IPv4.String(), s.lab.VIP4.String(), s.socket())
 	if err := os.WriteFile(s.config(), []byte(text), 0o600); err != nil {
 		return s, err
 	}
@@ -80,6 +82,31 @@ func (s *stage) service(ctx context.Context) (api.Service, bool) {
 		return api.Service{}, false
 	}
 	return st.Services[0], true
+}
+
+// newFlows is how many connections the kernel has counted, by server.
+func (s *stage) newFlows(ctx context.Context) map[string]uint64 {
+	flows := map[string]uint64{}
+	st, err := s.api.Status(ctx)
+	if err != nil {
+		return flows
+	}
+	for _, server := range st.Servers {
+		if server.Traffic != nil {
+			flows[server.Name] = server.Traffic.Flows
+		}
+	}
+	return flows
+}
+
+// waitVerdict waits until a server is found to be so.
+func (s *stage) waitVerdict(ctx context.Context, name, verdict string) error {
+	return until(ctx, patience, "server "+name+" is "+verdict, func() bool {
+		st, err := s.api.Status(ctx)
+		return err == nil && st.InSync && slices.ContainsFunc(st.Servers, func(server api.Server) bool {
+			return server.Name == name && server.Verdict == verdict
+		})
+	})
 }
 
 // waitMode waits until the service is in that mode.
@@ -119,10 +146,11 @@ func (s *stage) close() error {
 }
 
 // demoYAML is the configuration of the demo's director.
-func demoYAML(pins, serverA, serverB, vip, socket string) string {
+func demoYAML(engine config.Forwarding, pins, serverA, serverB, vip, socket string) string {
 	return fmt.Sprintf(`director:
   name: demo
   interfaces: [eth0]
+  forwarding: %[6]s
   pin_path: %[1]s
   on_stop: withdraw
 health:
@@ -147,7 +175,7 @@ services:
     sorry: {page: closed, linger: 2s}
 admin:
   socket: %[5]s
-`, pins, serverA, serverB, vip, socket)
+`, pins, serverA, serverB, vip, socket, engine)
 }
 
 // process is a child that is waited for.

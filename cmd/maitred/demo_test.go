@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -128,5 +130,88 @@ func TestUntilSaysWhatDidNotCome(t *testing.T) {
 	err := until(t.Context(), 30*time.Millisecond, "the moon is blue", func() bool { return false })
 	if err == nil || !strings.Contains(err.Error(), "the moon is blue") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestDemoEngine(t *testing.T) {
+	none := func() error { return errors.New("no such family") }
+	for _, tc := range []struct {
+		asked string
+		ipvs  func() error
+		want  string // of the error; empty: none
+	}{
+		{"auto", none, ""}, {"ebpf", none, ""}, {"ipvs", func() error { return nil }, ""},
+		{"ipvs", none, "this kernel has no IPVS: take --engine ebpf: no such family"},
+		{"none", none, "the engines are auto, ipvs, ebpf"}, {"x", none, "--engine x: the engines are auto, ipvs, ebpf"},
+	} {
+		got, err := demoEngine(tc.asked, tc.ipvs)
+		if tc.want == "" && (err != nil || string(got) != tc.asked) || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %s, %v; want %q", tc.asked, got, err, tc.want)
+		}
+	}
+}
+
+// server makes a visitor of a real server of the demo.
+func server(t *testing.T, drained *atomic.Bool) *visitor {
+	t.Helper()
+	return visitorOf(t, demoPages("a", drained).ServeHTTP)
+}
+
+func TestDownload(t *testing.T) {
+	v := server(t, new(atomic.Bool))
+	d, err := v.download(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if d.server != "a" || !strings.HasPrefix(d.from, "127.0.0.1:") {
+		t.Errorf("from server %q to %s", d.server, d.from)
+	}
+	if err := errors.Join(d.take(1000), d.finish()); err != nil || d.taken != downloadSize {
+		t.Errorf("%d bytes, %v", d.taken, err)
+	}
+}
+
+func TestDownloadThatIsNotWhole(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		send func(w http.ResponseWriter)
+		want string
+	}{
+		{"too short", func(w http.ResponseWriter) { _, _ = io.CopyN(w, downloadBody(), 1<<20) }, "EOF"},
+		{"too long", func(w http.ResponseWriter) {
+			_, _ = io.Copy(w, io.MultiReader(downloadBody(), strings.NewReader("more")))
+		}, "after the end"},
+		{"another", func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, downloadSize)) }, "sha256"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := visitorOf(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(serverHeader, "a"); tc.send(w) })
+			d, err := v.download(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.close()
+			if err := d.finish(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want one with %q", err, tc.want)
+			}
+		})
+	}
+	if _, err := visitorOf(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }).download(t.Context()); err == nil {
+		t.Error("a sorry page is no download")
+	}
+}
+
+func TestServerOfTheDemoDrains(t *testing.T) {
+	var drained atomic.Bool
+	v := server(t, &drained)
+	for _, want := range []int{200, 503, 200} {
+		drained.Store(want == 503)
+		resp, err := http.Get("http://" + v.address + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil || resp.StatusCode != want {
+			t.Errorf("status %d, %v; want %d", resp.StatusCode, err, want)
+		}
 	}
 }
