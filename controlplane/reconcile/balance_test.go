@@ -67,7 +67,7 @@ func TestBalanceOrder(t *testing.T) {
 		"set knob net/ipv4/conf/lo/accept_local to 1",
 		"put device 2", "put device 3", "put setting",
 		"put server 10.0.0.11:8080 state 1", "put server 10.0.0.12:8080 state 1",
-		"put mark 0x6d7989f9", "put mark 0x6d798eb5",
+		"put mark 0x6d7989f9", "put mark 0x6d798eb5", "put forward 192.0.2.10:80 to 0 servers",
 		"put back 10.0.0.11:8080 to 1 services", "put back 10.0.0.12:8080 to 1 services",
 		"put forward 192.0.2.10:80 to 2 servers",
 		"put row 192.0.2.10:80 mode 0",
@@ -98,7 +98,7 @@ func TestBalanceOrder(t *testing.T) {
 		"delete row 192.0.2.10:80",
 		"detach probe", "detach from eth0", "detach from eth1",
 		"delete page 1",
-		"delete device 2", "delete device 3", "put setting",
+		"delete device 2", "delete device 3",
 		"set knob net/ipv4/conf/lo/accept_local to 0",
 	)
 }
@@ -238,15 +238,15 @@ func TestBalanceDrift(t *testing.T) {
 			"ebpf: put server app/a, 10.0.0.11:8080 by nat, up"},
 		{"server deleted", func(k *fake.Kernel) { delete(k.ServerTable, first) }, "ebpf: put server app/a, 10.0.0.11:8080 by nat, up"},
 		{"forwarding deleted", func(k *fake.Kernel) { delete(k.ShareTable, shop) },
-			"ebpf: forward 192.0.2.10:80/tcp by eBPF, in turn to 2 of 2 servers, those of a dead one reset, ring "},
+			"ebpf: have a place for 192.0.2.10:80/tcp in the tables of eBPF"},
 		{"another ring", func(k *fake.Kernel) { f := k.ShareTable[shop]; f.Ring.Digest++; k.ShareTable[shop] = f },
 			"ebpf: forward 192.0.2.10:80/tcp by eBPF, in turn to 2 of 2 servers"},
 		{"another fate", func(k *fake.Kernel) { f := k.ShareTable[shop]; f.Down = kernel.DownKeep; k.ShareTable[shop] = f },
 			"ebpf: forward 192.0.2.10:80/tcp by eBPF, in turn to 2 of 2 servers"},
-		{"way back deleted", func(k *fake.Kernel) { delete(k.BackTable, back) }, "ebpf: put way back from 10.0.0.11:8080/tcp to 192.0.2.10:80/tcp"},
+		{"way back deleted", func(k *fake.Kernel) { delete(k.BackTable, back) }, "ebpf: lead back from 10.0.0.11:8080/tcp to 192.0.2.10:80/tcp"},
 		{"way back added", func(k *fake.Kernel) {
 			k.BackTable[kernel.Key{Addr: netip.MustParseAddrPort("10.9.9.9:80"), Proto: 6}] = []kernel.Key{shop}
-		}, "ebpf: delete way back from 10.9.9.9:80/tcp"},
+		}, "ebpf: lead back from 10.9.9.9:80/tcp to 192.0.2.10:80/tcp no more"},
 		{"timeouts changed", func(k *fake.Kernel) { k.Setting.TCP = 1 }, "ebpf: set up forwarding by eBPF"},
 		{"interface forgotten", func(k *fake.Kernel) { delete(k.DeviceTable, 2) }, "ebpf: note of interface 2 that XDP reaches it: true"},
 		{"interface added", func(k *fake.Kernel) { k.DeviceTable[9] = true }, "ebpf: forget interface 9"},

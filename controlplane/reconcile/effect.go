@@ -30,6 +30,7 @@ const (
 	RankDeath       Rank = 38  // put a server down that is the last one of no service
 	RankDestination Rank = 40  // put an IPVS destination that takes connections
 	RankServer      Rank = 40  // put a server of the eBPF engine that takes flows, or a new one
+	RankReserve     Rank = 41  // have a place for a service, forwarded to nobody
 	RankMark        Rank = 41  // lead a check's packets to a server
 	RankBack        Rank = 42  // lead a server's answers back
 	RankFirstRing   Rank = 45  // put a ring, where no server of the one before will be up
@@ -51,7 +52,7 @@ const (
 	RankNoRow       Rank = 100 // delete a row
 	RankDetach      Rank = 105 // detach the sorry engine
 	RankNoPage      Rank = 110 // delete a page
-	RankNoDevice    Rank = 115 // forget an interface, and the eBPF engine's settings
+	RankNoDevice    Rank = 115 // forget an interface
 	RankRestore     Rank = 120 // give a knob of the kernel its former value
 )
 
@@ -64,6 +65,9 @@ type Effect struct {
 	// What says what is done, for people: "put destination ...". Effects that
 	// say the same are the same.
 	What string
+	// Yields tells that the effect takes its time, and may wait for the next pass
+	// where something newer is wanted already.
+	Yields bool
 	// Tidy effects are housekeeping: never reported as the repair of drift.
 	Tidy bool
 	// Do carries it out. It may be repeated. errLater says that nothing was done,
@@ -82,6 +86,7 @@ func addressGroup(a netip.Addr) Group     { return Group("address " + a.String()
 func interfaceGroup(name string) Group    { return Group("interface " + name) }
 func serverGroup(id maps.ServerID) Group  { return Group(fmt.Sprintf("server %v", id)) }
 func backGroup(k maps.Key) Group          { return Group("back " + backName(k)) }
+func reserveGroup(v config.Virtual) Group { return Group("place of " + virtualName(v)) }
 func pageGroup(id maps.PageID) Group      { return Group("page " + pageName(id)) }
 
 // readGroup fails when a target can't be read: what it would have done is then

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/maps"
@@ -30,9 +29,19 @@ func backOf(id maps.ServerID, v config.Virtual) (maps.Key, bool) {
 	return maps.Key{}, false
 }
 
+// backList is the services that one address and port of a server is answered for,
+// as a pass goes on.
+type backList struct {
+	tables   BackTable
+	key      maps.Key
+	services []maps.Key
+	any      bool // the row stays, whoever is in it
+}
+
 // planBacks leads answers back before anything is sent that is answered, and as
-// long as there is somebody left to answer: services that are not decided and
-// servers that leave keep what they have.
+// long as there is somebody left to answer: services that are not decided, and
+// servers that leave and still have flows of services that stay, keep what they
+// have.
 func (has balanceRows) planBacks(w Want, left map[maps.ServerID]*departed) []Effect {
 	var effects []Effect
 	keys := map[maps.Key]bool{}
@@ -43,29 +52,54 @@ func (has balanceRows) planBacks(w Want, left map[maps.ServerID]*departed) []Eff
 		keys[key] = true
 	}
 	for key := range keys {
-		was, there := has.backs[key]
-		wanted, any := has.wantedBack(w, key)
-		kept := slices.DeleteFunc(slices.Clone(was), func(k maps.Key) bool { return !w.Leave[virtualOf(k)] })
-		wanted = joined(wanted, kept)
-		any = any || len(kept) > 0 || there && key.Proto == protoIPIP && len(w.Leave) > 0
-		more := joined(was, wanted)
-		if len(more) > len(was) || any && !there {
-			if len(more) > backMost {
-				more = wanted
-			}
-			effects = append(effects, has.putBack(key, more))
-		}
-		if len(more) > len(wanted) || there && !any {
-			shrink := has.shrinkBack(key, wanted, any, lingering(left, key))
-			for _, k := range more {
-				if !slices.Contains(wanted, k) {
-					shrink.Needs = append(shrink.Needs, virtualGroup(virtualOf(k)))
-				}
-			}
-			effects = append(effects, shrink)
-		}
+		effects = append(effects, has.planBack(w, key, lingering(left, key))...)
 	}
 	return effects
+}
+
+func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effect {
+	var effects []Effect
+	was, there := has.backs[key]
+	// One that has no place any more, a pass that was cut short has left.
+	known := only(was, func(k maps.Key) bool { _, ok := has.shares[virtualOf(k)]; return ok || w.undecided(k) })
+	wanted, any := has.wantedBack(w, key)
+	wanted = joined(wanted, only(known, w.undecided))
+	any = any || len(wanted) > 0 || there && key.Proto == protoIPIP && len(w.Leave) > 0
+	list := &backList{tables: has.tables, key: key, services: known, any: any}
+	for _, k := range wanted {
+		if !slices.Contains(known, k) {
+			effects = append(effects, list.add(k, wanted))
+		}
+	}
+	for _, k := range known {
+		if !slices.Contains(wanted, k) {
+			if w.shares(k) {
+				effects = append(effects, list.drop(k, going))
+			} else {
+				effects = append(effects, list.drop(k, nil)) // with its flows
+			}
+		}
+	}
+	switch empty := len(wanted)+len(known) == 0; {
+	case any && !there && empty, any && len(known) < len(was):
+		effects = append(effects, list.write())
+	case !any && there && empty:
+		effects = append(effects, list.remove(going))
+	}
+	return effects
+}
+
+// undecided tells of a service whether what the kernel has for it is to stay.
+func (w Want) undecided(k maps.Key) bool { return w.Leave[virtualOf(k)] }
+
+// shares tells whether a service is forwarded by the eBPF engine.
+func (w Want) shares(k maps.Key) bool {
+	_, ok := w.Shares[virtualOf(k)]
+	return ok
+}
+
+func only(keys []maps.Key, ok func(maps.Key) bool) []maps.Key {
+	return slices.DeleteFunc(slices.Clone(keys), func(k maps.Key) bool { return !ok(k) })
 }
 
 // backMost is how many services one address and port of a server can answer for
@@ -116,32 +150,81 @@ func lingering(left map[maps.ServerID]*departed, key maps.Key) []*departed {
 	return all
 }
 
-func (has balanceRows) putBack(key maps.Key, services []maps.Key) Effect {
+// wayGroup is what leads back from an address and port of a server to a service.
+func wayGroup(key, service maps.Key) Group {
+	return Group("way from " + backName(key) + " to " + virtualName(virtualOf(service)))
+}
+
+// put writes the row with these services.
+func (l *backList) put(services []maps.Key) error {
+	if err := l.tables.PutBack(l.key, services); err != nil {
+		return err
+	}
+	l.services = services
+	return nil
+}
+
+// add leads back to one more service. Where there is no room for those that are to
+// go as well, they go now.
+func (l *backList) add(k maps.Key, wanted []maps.Key) Effect {
+	v := virtualOf(k)
 	return Effect{
-		Rank: RankBack, Group: backGroup(key), What: fmt.Sprintf("put way back from %s to %s", backName(key), backNames(services)),
-		Do: func() error { return has.tables.PutBack(key, services) },
+		Rank: RankBack, Group: wayGroup(l.key, k), Needs: []Group{reserveGroup(v)},
+		What: fmt.Sprintf("lead back from %s to %s", backName(l.key), virtualName(v)),
+		Do: func() error {
+			next := joined(l.services, []maps.Key{k})
+			if len(next) > backMost {
+				next = only(next, func(k maps.Key) bool { return slices.Contains(wanted, k) })
+			}
+			return l.put(next)
+		},
 	}
 }
 
-// shrinkBack takes services away, or the whole row, once the servers that leave
-// are gone.
-func (has balanceRows) shrinkBack(key maps.Key, services []maps.Key, any bool, left []*departed) Effect {
-	e := Effect{
-		Rank: RankNoBack, Group: backGroup(key), Tidy: len(left) > 0,
-		What: fmt.Sprintf("leave of the way back from %s that to %s", backName(key), backNames(services)),
+// drop leads back to a service no more, once the servers that it waits for are gone.
+func (l *backList) drop(k maps.Key, going []*departed) Effect {
+	v := virtualOf(k)
+	return Effect{
+		Rank: RankNoBack, Group: virtualGroup(v), Tidy: len(going) > 0,
+		What: fmt.Sprintf("lead back from %s to %s no more", backName(l.key), virtualName(v)),
+		Do: func() error {
+			if remain(going) {
+				return errLater
+			}
+			next := only(l.services, func(o maps.Key) bool { return o != k })
+			if len(next) == 0 && !l.any {
+				return l.tables.DeleteBack(l.key)
+			}
+			return l.put(next)
+		},
 	}
-	change := func() error { return has.tables.PutBack(key, services) }
-	if !any {
-		e.What = "delete way back from " + backName(key)
-		change = func() error { return has.tables.DeleteBack(key) }
+}
+
+// write writes the row as it is to be where no service makes the difference.
+func (l *backList) write() Effect {
+	return Effect{
+		Rank: RankBack, Group: backGroup(l.key), What: "put way back from " + backName(l.key),
+		Do: func() error { return l.put(l.services) },
 	}
-	e.Do = func() error {
-		if slices.ContainsFunc(left, func(d *departed) bool { return !d.gone }) {
-			return errLater
-		}
-		return change()
+}
+
+// remove takes a row away that leads to nobody, once the servers that leave are
+// gone.
+func (l *backList) remove(going []*departed) Effect {
+	return Effect{
+		Rank: RankNoBack, Group: backGroup(l.key), What: "delete way back from " + backName(l.key), Tidy: len(going) > 0,
+		Do: func() error {
+			if remain(going) {
+				return errLater
+			}
+			return l.tables.DeleteBack(l.key)
+		},
 	}
-	return e
+}
+
+// remain tells whether some are not gone yet.
+func remain(going []*departed) bool {
+	return slices.ContainsFunc(going, func(d *departed) bool { return !d.gone })
 }
 
 func backName(k maps.Key) string {
@@ -149,15 +232,4 @@ func backName(k maps.Key) string {
 		return k.Addr.Addr().String() + " through a tunnel"
 	}
 	return virtualName(virtualOf(k))
-}
-
-func backNames(services []maps.Key) string {
-	if len(services) == 0 {
-		return "the director"
-	}
-	names := make([]string, len(services))
-	for i, k := range services {
-		names[i] = virtualName(virtualOf(k))
-	}
-	return strings.Join(names, " ")
 }

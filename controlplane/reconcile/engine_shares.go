@@ -19,6 +19,9 @@ func (has balanceRows) planShares(w Want) []Effect {
 	for v, share := range w.Shares {
 		d := has.wantedDraw(w, share)
 		was, there := has.shares[v]
+		if !there {
+			effects = append(effects, has.reserve(v, share))
+		}
 		if !there || was.Spread != share.Spread || was.Down != share.Down || was.Ring.Digest != d.digest() {
 			effects = append(effects, has.putShare(w, v, d))
 		} else if rising := has.rising(w, d); len(rising) > 0 {
@@ -33,17 +36,28 @@ func (has balanceRows) planShares(w Want) []Effect {
 	return effects
 }
 
+// reserve has a place for a service before anything leads back to it.
+func (has balanceRows) reserve(v config.Virtual, share Share) Effect {
+	return Effect{
+		Rank: RankReserve, Group: reserveGroup(v), Needs: []Group{settingGroup},
+		What: fmt.Sprintf("have a place for %s in the tables of eBPF", virtualName(v)),
+		Do: func() error {
+			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down})
+		},
+	}
+}
+
 // putShare makes the ring, which takes its time, only when its turn has come.
 func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
 	share := w.Shares[v]
 	e := Effect{
-		Rank: RankRing, Group: virtualGroup(v), Needs: []Group{settingGroup},
+		Rank: RankRing, Group: virtualGroup(v), Needs: []Group{settingGroup, reserveGroup(v)},
 		What: fmt.Sprintf("forward %s by eBPF, %s", virtualName(v), d.text(share.Down)),
 		Do: func() error {
 			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down, Ring: d.ring()})
 		},
 	}
-	if has.alone(w, v) {
+	if e.Yields = !has.alone(w, v); !e.Yields {
 		e.Rank = RankFirstRing
 	}
 	for _, m := range d.members {
@@ -51,7 +65,7 @@ func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
 			e.Needs = append(e.Needs, serverGroup(m.Server))
 		}
 		if key, ok := backOf(m.Server, v); ok {
-			e.Needs = append(e.Needs, backGroup(key))
+			e.Needs = append(e.Needs, backGroup(key), wayGroup(key, keyOf(v)))
 		}
 	}
 	return e

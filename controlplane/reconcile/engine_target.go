@@ -148,19 +148,14 @@ func (has balanceRows) Plan(w Want) []Effect {
 	)
 }
 
+// planSetting leaves the settings as they are where nothing is forwarded: nobody
+// reads them then.
 func (has balanceRows) planSetting(w Want) []Effect {
 	var effects []Effect
-	zero := maps.Setting{}
-	switch {
-	case w.Setting != nil && !sameSetting(*w.Setting, has.setting):
+	if w.Setting != nil && !sameSetting(*w.Setting, has.setting) {
 		effects = append(effects, Effect{
 			Rank: RankEngine, Group: settingGroup, What: "set up forwarding by eBPF",
 			Do: func() error { return has.tables.SetForwarding(*w.Setting) },
-		})
-	case w.Setting == nil && len(w.Leave) == 0 && !sameSetting(zero, has.setting):
-		effects = append(effects, Effect{
-			Rank: RankNoDevice, Group: settingGroup, What: "end forwarding by eBPF",
-			Do: func() error { return has.tables.SetForwarding(zero) },
 		})
 	}
 	switch probes := w.Setting != nil && w.Setting.Probes; {

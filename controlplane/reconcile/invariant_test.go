@@ -94,6 +94,14 @@ func unbalanced(k *fake.Kernel) string {
 			}
 		}
 	}
+	for back, services := range k.BackTable {
+		for _, key := range services {
+			_, row := k.RowTable[key]
+			if _, there := k.ShareTable[key]; !there && !row {
+				return fmt.Sprintf("%s leads back to %s, which is not there", back.Addr, key.Addr)
+			}
+		}
+	}
 	for mark, id := range k.MarkTable {
 		if _, there := k.ServerTable[id]; !there {
 			return fmt.Sprintf("mark %#x leads to %s, which is not there", mark, id.Addr)

@@ -48,8 +48,23 @@ func (e *Engine) once(ctx context.Context, want *Want) error {
 		steps = append(steps, t.plan(has, want)...)
 	}
 	inOrder(steps)
-	e.carryOut(ctx, steps, readable, failed)
+	e.carryOut(ctx, steps, readable, failed, e.overtaken(want))
 	return e.conclude(ctx, want)
+}
+
+// patience is how long a pass takes its time for all that is due, even where
+// something newer is wanted: each of many in a row gets something done.
+const patience = 100 * time.Millisecond
+
+// overtaken tells of a pass that begins now whether what is slow is to be left to
+// the next one.
+func (e *Engine) overtaken(want *Want) func() bool {
+	begin := time.Now()
+	return func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.want != want && time.Since(begin) > patience
+	}
 }
 
 // plan lists what a target needs. What it would need as well for agreeing with
@@ -73,9 +88,10 @@ func (t *tracked) plan(has Snapshot, want *Want) []step {
 // carryOut does what can be done. While a target that carries packets is not
 // readable, only what stands behind the others is put: nothing that turns packets
 // towards it, and nothing that takes anything away.
-func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool, failed map[Group]bool) {
+func (e *Engine) carryOut(ctx context.Context, steps []step, readable bool, failed map[Group]bool, overtaken func() bool) {
 	for _, s := range steps {
-		blocked := failed[s.Group] || slices.ContainsFunc(s.Needs, func(g Group) bool { return failed[g] })
+		blocked := failed[s.Group] || slices.ContainsFunc(s.Needs, func(g Group) bool { return failed[g] }) ||
+			s.Yields && overtaken()
 		if blocked || ctx.Err() != nil || !readable && s.Rank >= RankFirstRing {
 			failed[s.Group] = true
 			s.of.held = true

@@ -255,7 +255,8 @@ func balance(k *fake.Kernel) []string {
 		lines = append(lines, fmt.Sprintf("server %v %+v", id, s))
 	}
 	for key, f := range k.ShareTable {
-		lines = append(lines, fmt.Sprintf("forward %s/%d %+v", key.Addr, key.Proto, f))
+		lines = append(lines, fmt.Sprintf("forward %s/%d spread %d down %d to %v, ring %x of %d",
+			key.Addr, key.Proto, f.Spread, f.Down, f.Ring.Servers, f.Ring.Digest, len(f.Ring.Slots)))
 	}
 	for key, services := range k.BackTable {
 		lines = append(lines, fmt.Sprintf("back %s/%d %v", key.Addr, key.Proto, services))
@@ -266,5 +267,8 @@ func balance(k *fake.Kernel) []string {
 	for index, xdp := range k.DeviceTable {
 		lines = append(lines, fmt.Sprintf("device %d %t", index, xdp))
 	}
-	return append(lines, fmt.Sprintf("setting %+v", k.Setting), fmt.Sprintf("probed %t", k.Probed))
+	if len(k.ShareTable) > 0 { // else nobody reads them
+		lines = append(lines, fmt.Sprintf("setting %+v", k.Setting))
+	}
+	return append(lines, fmt.Sprintf("probed %t", k.Probed))
 }

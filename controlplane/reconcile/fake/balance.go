@@ -83,6 +83,12 @@ func (k *Kernel) Backs() (map[kernel.Key][]kernel.Key, error) {
 // PutBack implements reconcile.BackTable.
 func (k *Kernel) PutBack(server kernel.Key, services []kernel.Key) error {
 	return k.change(func() error {
+		for _, key := range services {
+			_, row := k.RowTable[key]
+			if _, there := k.ShareTable[key]; !there && !row {
+				return fmt.Errorf("service %s has no row", key.Addr)
+			}
+		}
 		k.BackTable[server] = services
 		return nil
 	}, "put back %s to %d services", server.Addr, len(services))
