@@ -37,13 +37,15 @@ static __always_inline enum verdict flow_open(const struct packet *p,
 	bool note = old || asked;
 	struct flow flow = { .seen = seconds(w->now), .state = FLOW_NEW };
 	const struct server *to;
+	__u32 row;
 
 	if (!note && !(p->flags & TCP_RST))
 		note = may_note(set, w->now, first);
 	if (!asked)
 		w->server = pick(p, w->service, note && (first || old));
-	to = bpf_map_lookup_elem(&servers, &w->server);
-	if (!w->server || !to)
+	row = w->server;
+	to = bpf_map_lookup_elem(&servers, &row);
+	if (!row || !to)
 		return PASS_NO_SERVER;
 	if (to->method == METHOD_FULLNAT) {
 		enum verdict v = nat_bind(p, w, to, key);
@@ -54,7 +56,7 @@ static __always_inline enum verdict flow_open(const struct packet *p,
 	}
 	if (to->method == METHOD_NAT && !note)
 		note = !nat_single(p, to);
-	flow.server = w->server;
+	flow.server = row;
 	flow.port = w->port;
 	flow.source = w->source;
 	if (!first)
@@ -136,15 +138,16 @@ __noinline enum verdict choose(const struct packet *p, struct way *w,
 	bool in_fresh = false;
 	enum verdict v = PARSED;
 	struct flow_key key = {};
-	__u32 zero = 0, lost = 0;
+	__u32 id, zero = 0, lost = 0;
 	const struct forward_setting *set;
 	const struct forward *fwd;
 	struct flow *flow;
 
 	if (!p || !w || !r)
 		return PASS_NO_SERVER;
+	id = w->service;
 	set = bpf_map_lookup_elem(&forwarding, &zero);
-	fwd = bpf_map_lookup_elem(&forwards, &w->service);
+	fwd = bpf_map_lookup_elem(&forwards, &id);
 	if (!set || !fwd)
 		return PASS_NO_SERVER;
 	__builtin_memcpy(key.client, p->saddr, sizeof(key.client));

@@ -18,7 +18,8 @@
 static __always_inline enum verdict
 deliver(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 {
-	const struct server *s = bpf_map_lookup_elem(&servers, &w->server);
+	__u32 row = w->server;
+	const struct server *s = bpf_map_lookup_elem(&servers, &row);
 	enum verdict done = PARSED;
 	__u32 overhead = 0;
 

@@ -118,7 +118,8 @@ static __always_inline void narrow(const struct server *s, struct way *w)
 static __always_inline bool way_to_server(const struct frame *f, struct way *w,
 					  const struct server *s)
 {
-	struct route *kept = bpf_map_lookup_elem(&routes, &w->server);
+	__u32 row = w->server;
+	struct route *kept = bpf_map_lookup_elem(&routes, &row);
 	long answer;
 
 	if (!kept)

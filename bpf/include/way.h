@@ -8,7 +8,9 @@
 
 /*
  * What has been found out of the way of one packet, and its row of counters:
- * plain values, so that global functions can share it. All zero at first.
+ * plain values, so that global functions can share it. All zero at first. Linux
+ * 6.1 takes no map's key from what a global function was given, such as this or
+ * a packet: it must be copied to a variable.
  */
 struct way {
 	__u64 now; /* nanoseconds since boot */
