@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,11 +50,24 @@ func TestReloadRefusesABadConfiguration(t *testing.T) {
 		c.Director.PinPath, c.Admin.Socket = "/elsewhere", "/elsewhere.sock"
 		return c
 	}
+	engine := func(r *rig) *config.Config {
+		c := shop(r.socket)
+		c.Director.Connections.Memory = 2 << 20
+		c.Director.FullNAT.Sources = []netip.Addr{netip.MustParseAddr("10.0.0.1")}
+		return c
+	}
 	for _, tc := range []struct {
 		name string
 		set  func(*rig)
 		want []string
 	}{
+		{"needs other tables", func(r *rig) { r.set(engine(r), nil) }, []string{
+			"director.connections.memory: changed from 0GiB to 2MiB, which takes effect at a start only: restart the daemon, or put back the former",
+			"director.fullnat.addresses: changed from none to some, which takes effect at a start only: restart the daemon, or put back the former"}},
+		{"beyond the engine", func(r *rig) {
+			r.engine.by = config.ForwardingEBPF
+			r.set(shop(r.socket), nil)
+		}, []string{"services[0].scheduler: wlc needs live connection counts, which IPVS has and the eBPF engine has not: use wrr, rr, mh or sh"}},
 		{"mistakes", func(r *rig) { r.set(nil, bad) }, []string{
 			"a.yaml:3: services[0].scheduler: no such scheduler", "a.yaml:9: pools[0]: no servers"}},
 		{"unreadable", func(r *rig) { r.set(nil, errInjected) }, []string{"injected fault"}},
