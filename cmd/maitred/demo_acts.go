@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -64,9 +65,16 @@ func (s *stage) tellEngine(ctx context.Context, n *narrator) error {
 	if err != nil {
 		return err
 	}
+	if len(st.Services) != 1 {
+		return fmt.Errorf("the daemon has %d services, want 1", len(st.Services))
+	}
 	n.fact(st.InSync && st.Forwarding != string(config.ForwardingNone), "%s", api.ForwardingText(st.Forwarding, st.ForwardingNote))
+	n.say("         packets are taken at %s", strings.Join(st.Services[0].Attached, ", "))
 	for _, at := range st.Attachments {
-		n.say("         %s", placeText(at, st.Forwarding))
+		if at.NoXDP != "" {
+			n.say("         no XDP on %s: %s", at.Interface, at.NoXDP)
+			break // the others are of the same kind
+		}
 	}
 	return nil
 }

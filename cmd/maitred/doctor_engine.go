@@ -153,7 +153,7 @@ func checkFullNAT(h host, cfg *config.Config) []finding {
 	first, last, ok := portRange(text)
 	if ok && int(nat.PortFirst) <= last && first <= int(nat.PortLast) {
 		f.Level = levelFail
-		f.Found += fmt.Sprintf(", which this machine uses for its own connections too (%d-%d): answers to these are taken for others'", first, last)
+		f.Found += fmt.Sprintf("; this machine uses %d-%d for its own connections, whose answers would be taken for clients'", first, last)
 		f.Remedy = fmt.Sprintf("sysctl -w net.ipv4.ip_local_port_range='%d 65535', or other director.fullnat.ports", max(int(nat.PortLast)+1, 32768))
 	}
 	return []finding{f}

@@ -146,7 +146,7 @@ func TestOutageAndRingText(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := ringText(api.Ring{}); !strings.Contains(got, "no slots") {
+	if got := ringText(api.Ring{}, 1); !strings.Contains(got, "no slots") {
 		t.Errorf("%q", got)
 	}
 }

@@ -112,14 +112,23 @@ func (x *explainer) engine(s explainedService) {
 			text += ", connections of a server that is down: " + s.OnDown
 		}
 		x.line("engine", "%s", text)
-		x.line("active", "%s", count(s.Active, "connection"))
+		x.line("active", "%s", activeText(s))
 	}
 	for _, at := range s.Places {
 		x.line("at", "%s", placeText(at, s.Engine))
 	}
 	if s.Ring != nil {
-		x.line("ring", "%s", ringText(*s.Ring))
+		x.line("ring", "%s", ringText(*s.Ring, s.Live))
 	}
+}
+
+// activeText counts the connections. With eBPF the last sweep did.
+func activeText(s explainedService) string {
+	text := count(s.Active, "connection")
+	if s.Engine == string(config.ForwardingEBPF) {
+		text += ", as of the last sweep"
+	}
+	return text
 }
 
 // placeText says what is done on an interface, and why not by XDP.
@@ -139,7 +148,9 @@ func placeText(at api.Attachment, engine string) string {
 	return at.Interface + ": nothing, as yet"
 }
 
-func ringText(r api.Ring) string {
+// ringText tells whose the slots are. Where nobody is up they keep those they had,
+// and what that means for their flows is told under the engine.
+func ringText(r api.Ring, live int) string {
 	if r.Slots == 0 {
 		return "no slots: new connections are refused"
 	}
@@ -147,7 +158,11 @@ func ringText(r api.Ring) string {
 	for _, s := range r.Servers {
 		parts = append(parts, fmt.Sprintf("%s %d", s.Server, s.Slots))
 	}
-	return fmt.Sprintf("%s: %s", count(r.Slots, "slot"), strings.Join(parts, ", "))
+	text := fmt.Sprintf("%s: %s", count(r.Slots, "slot"), strings.Join(parts, ", "))
+	if live == 0 {
+		text += "; none is up"
+	}
+	return text
 }
 
 // budget says how the detection budget comes about: by the slowest probe.

@@ -229,6 +229,8 @@ func seconds(s float64) string {
 		d = d.Round(10 * time.Millisecond)
 	case d >= time.Millisecond:
 		d = d.Round(10 * time.Microsecond)
+	default:
+		d = d.Round(time.Microsecond)
 	}
 	return d.String()
 }
