@@ -52,17 +52,23 @@ func TestIPVSTable(t *testing.T) {
 	port := 1000
 	for _, addr := range []string{"192.0.2.10", "2001:db8::10"} {
 		for _, proto := range []config.Protocol{config.TCP, config.UDP} {
-			for _, method := range []config.Method{config.NAT, config.DR, config.TUN} {
-				for _, scheduler := range []string{"wlc", "wrr", "rr", "mh", "sh"} {
+			for _, d := range []reconcile.Destination{
+				{Method: config.NAT}, {Method: config.DR}, {Method: config.TUN, Tunnel: config.Tunnel{Kind: config.TunnelIPIP}},
+				{Method: config.TUN, Tunnel: config.Tunnel{Kind: config.TunnelGUE, Port: 6080}},
+			} {
+				for _, scheduler := range []string{"wlc", "wrr", "rr", "mh", "sh", "mh by ports", "sh by ports"} {
 					port++
 					ip := netip.MustParseAddr(addr)
 					v := config.Virtual{Addr: netip.AddrPortFrom(ip, uint16(port)), Proto: proto}
-					f := reconcile.Forward{Scheduler: scheduler, Destinations: map[netip.AddrPort]reconcile.Destination{}}
+					f := reconcile.Forward{Destinations: map[netip.AddrPort]reconcile.Destination{}}
+					f.Scheduler, _, f.Ports = strings.Cut(scheduler, " by ")
 					for i, s := range servers[ip.Is4()] {
-						f.Destinations[netip.MustParseAddrPort(s)] = reconcile.Destination{Method: method, Weight: 100 * i}
+						d.Weight = 100 * i
+						f.Destinations[netip.MustParseAddrPort(s)] = d
 					}
-					if method == config.TUN {
-						f.Destinations[netip.MustParseAddrPort(servers[!ip.Is4()][0])] = reconcile.Destination{Method: method, Weight: 65535}
+					if d.Method == config.TUN {
+						d.Weight = 65535
+						f.Destinations[netip.MustParseAddrPort(servers[!ip.Is4()][0])] = d
 					}
 					want[v] = f
 				}
@@ -81,6 +87,9 @@ func TestIPVSTable(t *testing.T) {
 		flags := ipvs.ServiceHashed
 		if s.Scheduler == "sh" {
 			flags |= ipvs.ServiceSchedulerOpt1 // sh-fallback
+		}
+		if want[config.Virtual{Addr: netip.AddrPortFrom(s.Address, s.Port), Proto: map[ipvs.Protocol]config.Protocol{ipvs.TCP: config.TCP, ipvs.UDP: config.UDP}[s.Protocol]}].Ports {
+			flags |= ipvs.ServiceSchedulerOpt2 // sh-port, mh-port
 		}
 		if s.Flags != flags || s.Netmask.Bits() != s.Address.BitLen() {
 			t.Errorf("%s:%d %s has flags %v and netmask %v", s.Address, s.Port, s.Scheduler, s.Flags, s.Netmask)

@@ -270,5 +270,8 @@ func balance(k *fake.Kernel) []string {
 	if len(k.ShareTable) > 0 { // else nobody reads them
 		lines = append(lines, fmt.Sprintf("setting %+v", k.Setting))
 	}
-	return append(lines, fmt.Sprintf("probed %t", k.Probed))
+	if k.Probed {
+		lines = append(lines, "checks hooked in")
+	}
+	return lines
 }
