@@ -110,17 +110,20 @@ func (n *narrator) fact(holds bool, format string, args ...any) {
 	n.say("  "+mark+" "+format, args...)
 }
 
-// until looks again and again until done says so, at most for the given time.
+// until looks again and again until done says so, at most for the given time, and
+// no longer than ctx.
 func until(ctx context.Context, limit time.Duration, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for !done() {
 		select {
 		case <-ticker.C:
-		case <-ctx.Done():
+		case <-timer.C:
 			return fmt.Errorf("after %v still not: %s", limit, what)
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w", what, context.Cause(ctx))
 		}
 	}
 	return nil

@@ -41,8 +41,10 @@ func prologue(ctx context.Context, s *stage, n *narrator) error {
 	if err := s.startDaemon(ctx); err != nil {
 		return err
 	}
+	alive, stop := s.daemon.whileAlive(ctx)
+	defer stop()
 	seen := map[string]bool{}
-	if err := until(ctx, patience, "the client reaches both servers", func() bool {
+	if err := until(alive, patience, "the client reaches both servers", func() bool {
 		seen[s.visitor.visit(ctx).server] = true
 		return seen["a"] && seen["b"]
 	}); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -203,6 +204,20 @@ func start(cmd *netlab.Command, logFile string) (*process, error) {
 		p.err = cmd.Wait()
 	}()
 	return p, nil
+}
+
+// whileAlive is a context that also ends when the process does.
+func (p *process) whileAlive(ctx context.Context) (alive context.Context, stop func()) {
+	alive, cancel := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-p.done:
+			cancel(fmt.Errorf("%v has ended%s", p.cmd.Args, because(p.err)))
+		case <-alive.Done():
+		}
+	})
+	return alive, func() { cancel(nil); watcher.Wait() }
 }
 
 // signal sends a signal and waits until the process is gone.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/maitred-lb/maitred/test/netlab"
 )
 
 func TestNarratorCountsWhatDoesNotHold(t *testing.T) {
@@ -123,6 +126,22 @@ func TestDemoServer(t *testing.T) {
 	cancel()
 	if got := <-done; got.code != exitDone {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestUntilEndsWithAProcess(t *testing.T) {
+	p := &process{cmd: &netlab.Command{Cmd: exec.Command("maitred", "run")}, done: make(chan struct{}), err: errors.New("exit status 1")}
+	alive, stop := p.whileAlive(t.Context())
+	defer stop()
+	close(p.done)
+	err := until(alive, time.Minute, "the moon is blue", func() bool { return false })
+	if want := "wait until the moon is blue: [maitred run] has ended: exit status 1"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
+	}
+	alive, stop = (&process{done: make(chan struct{})}).whileAlive(t.Context())
+	stop()
+	if alive.Err() == nil {
+		t.Error("the context goes on after its stop")
 	}
 }
 
