@@ -106,6 +106,7 @@ static __always_inline enum verdict forward(const struct frame *f,
 		return PASS_DEFERRED;
 	if (p->hops <= 1)
 		return ANSWER_EXPIRED;
+	w->now = bpf_ktime_get_coarse_ns();
 	v = choose(p, w, r);
 	if (v != FORWARD_FLOW && v != FORWARD_OPEN)
 		return v;
@@ -122,6 +123,7 @@ static __always_inline enum verdict answered(const struct frame *f,
 
 	if (f->xdp && p->part != PART_WHOLE)
 		return PASS_NO_SERVICE;
+	w->now = bpf_ktime_get_coarse_ns();
 	v = DO(back, f, p, w);
 	if (v == PASS_NO_SERVICE && !f->xdp)
 		v = checked_tc(f->ctx, p, w);
@@ -153,6 +155,7 @@ static __always_inline enum verdict portless(const struct frame *f,
 
 	if (f->xdp)
 		return p->part == PART_LATER ? PASS_FRAGMENT : PASS_PROTOCOL;
+	w->now = bpf_ktime_get_coarse_ns();
 	if (p->part == PART_LATER)
 		v = later_tc(f->ctx, p, w);
 	else if (p->part == PART_WHOLE)
@@ -176,7 +179,6 @@ static __always_inline int direct(const struct frame *f)
 
 	v = DO(parse, f, &p);
 	if (v == PARSED) {
-		w.now = bpf_ktime_get_coarse_ns();
 		if (p.part == PART_LATER ||
 		    (p.protocol != IPPROTO_TCP && p.protocol != IPPROTO_UDP))
 			v = portless(f, &p, &w);

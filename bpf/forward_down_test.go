@@ -219,3 +219,33 @@ func TestLostMaps(t *testing.T) {
 		r.passed(t, p, x, x.first(), opened, r.toServer(x.first(), x.rows()[1]))
 	})
 }
+
+// TestNowhereToMove: a flow whose server is down, and no other up, waits for one;
+// it is lost once, when it moves.
+func TestNowhereToMove(t *testing.T) {
+	forEach(t, func(t *testing.T, r *forwardRig, p program, x traffic) {
+		rows := x.rows()
+		repick := DirectorForward{Down: DirectorDownFateDOWN_REPICK}
+		r.putForward(t, x, repick, rows[0])
+		for _, frame := range [][]byte{x.first(), x.next()} {
+			if _, _, err := p.run(frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.putServer(t, rows[0], DirectorServer{State: DirectorServerStateSERVER_DOWN})
+		defer r.putServer(t, rows[0], DirectorServer{State: serverUp})
+		since := r.tallied(t, rows[0])
+		for range 3 {
+			r.passed(t, p, x, x.next(), DirectorVerdictPASS_NO_SERVER, nil)
+		}
+		if got := since(); got.Lost != 0 {
+			t.Errorf("%d lost before any moved", got.Lost)
+		}
+		r.putForward(t, x, repick, rows[1])
+		r.passed(t, p, x, x.next(), opened, r.toServer(x.next(), rows[1]))
+		r.passed(t, p, x, x.next(), known, r.toServer(x.next(), rows[1]))
+		if got := since(); got.Lost != 1 {
+			t.Errorf("%d lost, want 1", got.Lost)
+		}
+	})
+}

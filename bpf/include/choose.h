@@ -166,7 +166,7 @@ __noinline enum verdict choose(const struct packet *p, struct way *w,
 		return v;
 	if (v == PARSED)
 		v = flow_open(p, w, set, &key, flow);
-	if (lost && v != DROP_LIMIT && v != DROP_FLAGS)
+	if (lost && (v == FORWARD_OPEN || v == ANSWER_RESET || v == DROP_RESET))
 		tally_lost(lost);
 	return v;
 }
