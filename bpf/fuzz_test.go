@@ -56,11 +56,14 @@ func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
 	return r.lawfulAnswer(frame, out, verdict)
 }
 
-// observe runs a frame, and gives the one verdict that was counted and the frame
-// as it was left. errUncounted: XDP passed it for tc to count, or the kernel did
-// not run it.
+// observe runs a frame, and gives the one verdict that was counted since the last
+// one that it ran, and the frame as it was left. errUncounted: XDP passed it for tc
+// to count, or the kernel did not run it.
 func (r *rig) observe(t testing.TB, p program, frame []byte) (DirectorVerdict, []byte, error) {
-	before := r.counts(t)
+	if r.observed == nil {
+		r.observed = r.counts(t)
+	}
+	before := r.observed
 	ret, out, err := p.run(frame)
 	if p.refused(frame, err) {
 		return 0, nil, errUncounted
@@ -68,7 +71,8 @@ func (r *rig) observe(t testing.TB, p program, frame []byte) (DirectorVerdict, [
 	if err != nil {
 		return 0, nil, err
 	}
-	verdict, err := onlyVerdict(before, r.counts(t), len(frame))
+	r.observed = r.counts(t)
+	verdict, err := onlyVerdict(before, r.observed, len(frame))
 	if errors.Is(err, errUncounted) && (p.name != "xdp" || ret != p.pass) {
 		return 0, nil, fmt.Errorf("returned %d and counted nothing", int32(ret))
 	}

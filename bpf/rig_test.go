@@ -27,6 +27,7 @@ type rig struct {
 	ringSpec *ebpf.MapSpec
 	names    map[DirectorVerdict]string
 	in       *netlab.Namespace // where frames come in; nil: here
+	observed counts            // when observe ran last
 }
 
 // The services of every rig: ids are rows of counters.
