@@ -100,6 +100,16 @@ func (s *stage) newFlows(ctx context.Context) map[string]uint64 {
 	return flows
 }
 
+// countLag is how old the counts of connections may be: IPVS sums them up every
+// two seconds (net/netfilter/ipvs/ip_vs_est.c).
+func (s *stage) countLag(ctx context.Context) time.Duration {
+	st, err := s.api.Status(ctx)
+	if err != nil || st.Forwarding != string(config.ForwardingIPVS) {
+		return 0
+	}
+	return 2500 * time.Millisecond
+}
+
 // waitVerdict waits until a server is found to be so.
 func (s *stage) waitVerdict(ctx context.Context, name, verdict string) error {
 	return until(ctx, patience, "server "+name+" is "+verdict, func() bool {
