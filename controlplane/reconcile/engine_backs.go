@@ -60,7 +60,7 @@ func (has balanceRows) planBacks(w Want, left map[maps.ServerID]*departed) []Eff
 func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effect {
 	var effects []Effect
 	was, there := has.backs[key]
-	// One that has no place any more, a pass that was cut short has left.
+	// One that has no place any more, a pass that failed has left; it can't be written.
 	known := only(was, func(k maps.Key) bool { _, ok := has.shares[virtualOf(k)]; return ok || w.undecided(k) })
 	wanted, any := has.wantedBack(w, key)
 	wanted = joined(wanted, only(known, w.undecided))
@@ -71,17 +71,17 @@ func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effec
 			effects = append(effects, list.add(k, wanted))
 		}
 	}
-	for _, k := range known {
-		if !slices.Contains(wanted, k) {
-			if w.shares(k) {
-				effects = append(effects, list.drop(k, going))
-			} else {
-				effects = append(effects, list.drop(k, nil)) // with its flows
-			}
+	for _, k := range was {
+		switch {
+		case slices.Contains(wanted, k):
+		case w.shares(k):
+			effects = append(effects, list.drop(k, going))
+		default: // with its flows
+			effects = append(effects, list.drop(k, nil))
 		}
 	}
-	switch empty := len(wanted)+len(known) == 0; {
-	case any && !there && empty, any && len(known) < len(was):
+	switch empty := len(wanted)+len(was) == 0; {
+	case any && !there && empty:
 		effects = append(effects, list.write())
 	case !any && there && empty:
 		effects = append(effects, list.remove(going))
@@ -155,9 +155,14 @@ func wayGroup(key, service maps.Key) Group {
 	return Group("way from " + backName(key) + " to " + virtualName(virtualOf(service)))
 }
 
-// put writes the row with these services.
-func (l *backList) put(services []maps.Key) error {
-	if err := l.tables.PutBack(l.key, services); err != nil {
+// put writes the row with these services, and takes one away that nobody needs.
+func (l *backList) put(services []maps.Key) (err error) {
+	if len(services) == 0 && !l.any {
+		err = l.tables.DeleteBack(l.key)
+	} else {
+		err = l.tables.PutBack(l.key, services)
+	}
+	if err != nil {
 		return err
 	}
 	l.services = services
@@ -192,9 +197,6 @@ func (l *backList) drop(k maps.Key, going []*departed) Effect {
 				return errLater
 			}
 			next := only(l.services, func(o maps.Key) bool { return o != k })
-			if len(next) == 0 && !l.any {
-				return l.tables.DeleteBack(l.key)
-			}
 			return l.put(next)
 		},
 	}
@@ -217,7 +219,7 @@ func (l *backList) remove(going []*departed) Effect {
 			if remain(going) {
 				return errLater
 			}
-			return l.tables.DeleteBack(l.key)
+			return l.put(nil)
 		},
 	}
 }
