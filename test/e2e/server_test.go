@@ -3,13 +3,19 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,21 +25,24 @@ import (
 	"github.com/maitred-lb/maitred/test/netlab"
 )
 
-// realServer answers / with its name, /healthz with its health, /other with 200
-// and /stream with a line every now and then, on port 80. A datagram to port 53 it
-// answers with its name.
+// realServer is what stands behind a service. On port 80 it answers / with its
+// name, /healthz with its health, /stream with its name and the time every now
+// and then, /bytes with content and /sink with the digest of what it was sent; on
+// UDP port 53 with its name, on port 7 with the datagram.
 type realServer struct {
 	name   string
 	host   netlab.Host
+	vips   []netip.Addr // that a server holds which answers past the director
 	sick   atomic.Bool
 	probes atomic.Int64
 	http   *http.Server
-	udp    net.PacketConn
+	udp    []net.PacketConn
 	cut    []*dropper.Dropper
+	iperfs []*netlab.Command
 }
 
-func newRealServer(name string, host netlab.Host) *realServer {
-	return &realServer{name: name, host: host}
+func newRealServer(name string, host netlab.Host, lab *netlab.Lab) *realServer {
+	return &realServer{name: name, host: host, vips: []netip.Addr{lab.VIP4, lab.VIP6}}
 }
 
 func (r *realServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -44,15 +53,29 @@ func (r *realServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			http.Error(w, "sick", http.StatusServiceUnavailable)
 		}
 	case "/stream":
-		for req.Context().Err() == nil {
-			if _, err := fmt.Fprintln(w, r.name); err != nil {
-				return
-			}
-			_ = http.NewResponseController(w).Flush()
-			time.Sleep(20 * time.Millisecond)
-		}
+		r.stream(w, req)
+	case "/bytes":
+		serveBytes(w, req)
+	case "/sink":
+		serveSink(w, req)
 	default:
 		_, _ = fmt.Fprint(w, r.name)
+	}
+}
+
+// stream says who speaks, and when it was said in nanoseconds.
+func (r *realServer) stream(w http.ResponseWriter, req *http.Request) {
+	every, err := time.ParseDuration(req.FormValue("every"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	for req.Context().Err() == nil {
+		if _, err := fmt.Fprintln(w, r.name, time.Now().UnixNano()); err != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(every)
 	}
 }
 
@@ -63,27 +86,93 @@ func (r *realServer) start() error {
 	}
 	r.http = &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
 	go func(s *http.Server, l net.Listener) { _ = s.Serve(l) }(r.http, l)
-	if r.udp, err = r.host.ListenPacket(context.Background(), "udp", ":53"); err != nil {
-		return err
+	for _, a := range append([]netip.Addr{r.host.IPv4, r.host.IPv6}, r.vips...) {
+		err := errors.Join(
+			r.listen(netip.AddrPortFrom(a, 53), func([]byte) []byte { return []byte(r.name) }),
+			r.listen(netip.AddrPortFrom(a, 7), func(b []byte) []byte { return b }),
+		)
+		if err != nil && !(slices.Contains(r.vips, a) && errors.Is(err, syscall.EADDRNOTAVAIL)) {
+			return err
+		}
 	}
-	go r.answerDatagrams(r.udp)
 	return nil
 }
 
-func (r *realServer) answerDatagrams(c net.PacketConn) {
-	buf := make([]byte, 1500)
+// listen has a socket for each address: an answer comes from where it was asked.
+func (r *realServer) listen(at netip.AddrPort, answer func([]byte) []byte) error {
+	c, err := r.host.ListenPacket(context.Background(), "udp", at.String())
+	if err != nil {
+		return err
+	}
+	r.udp = append(r.udp, c)
+	go answerDatagrams(c, answer)
+	return nil
+}
+
+func answerDatagrams(c net.PacketConn, answer func([]byte) []byte) {
+	buf := make([]byte, 1<<16)
 	for {
-		_, from, err := c.ReadFrom(buf)
+		n, from, err := c.ReadFrom(buf)
 		if err != nil {
 			return
 		}
-		_, _ = c.WriteTo([]byte(r.name), from)
+		_, _ = c.WriteTo(answer(buf[:n]), from)
 	}
 }
 
 func (r *realServer) stop() {
 	_ = r.http.Close()
-	_ = r.udp.Close()
+	for _, c := range r.udp {
+		_ = c.Close()
+	}
+	r.udp = nil
+}
+
+// close ends what stop leaves running.
+func (r *realServer) close() {
+	r.stop()
+	for _, cmd := range r.iperfs {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}
+
+// iperf runs a server of iperf3 on a port, and waits until it listens.
+func (r *realServer) iperf(port string) error {
+	cmd := r.host.Command(context.Background(), "iperf3", "--server", "--forceflush", "--port", port)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r.iperfs = append(r.iperfs, cmd)
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("wait for iperf3 to listen: %w", err)
+		}
+		if strings.Contains(line, "listening") {
+			go func() { _, _ = io.Copy(io.Discard, lines) }() // until it is killed
+			return nil
+		}
+	}
+}
+
+// hold puts the service addresses on loopback, or takes them away: the server
+// is well, and of no use.
+func (r *realServer) hold(yes bool) error {
+	change := r.host.DeleteAddr
+	if yes {
+		change = r.host.AddAddr
+	}
+	var errs []error
+	for _, vip := range r.vips {
+		errs = append(errs, change("lo", netip.PrefixFrom(vip, vip.BitLen())))
+	}
+	return errors.Join(errs...)
 }
 
 // unplug loses every packet to and from the server: nobody is told.
@@ -108,11 +197,10 @@ func (r *realServer) plug() error {
 }
 
 func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
-	s := stageOf(ts)
-	if len(args) != 2 || s.servers[args[0]] == nil {
-		ts.Fatalf("usage: server a|b sick|well|stop|start|unplug|plug")
+	if len(args) < 2 {
+		ts.Fatalf("usage: server NAME sick|well|stop|start|unplug|plug|forgets|knows, server NAME iperf PORT")
 	}
-	r := s.servers[args[0]]
+	r := stageOf(ts).server(ts, args[0])
 	switch args[1] {
 	case "sick", "well":
 		r.sick.Store(args[1] == "sick")
@@ -124,6 +212,10 @@ func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(r.unplug())
 	case "plug":
 		ts.Check(r.plug())
+	case "forgets", "knows":
+		ts.Check(r.hold(args[1] == "knows"))
+	case "iperf":
+		ts.Check(r.iperf(args[2]))
 	default:
 		ts.Fatalf("server %s: %q is nothing that happens to it", args[0], args[1])
 	}
@@ -161,7 +253,7 @@ func cmdProbes(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	during, err := time.ParseDuration(args[2])
 	ts.Check(err)
-	r := stageOf(ts).servers[args[0]]
+	r := stageOf(ts).server(ts, args[0])
 	before := r.probes.Load()
 	time.Sleep(during)
 	got := r.probes.Load() - before

@@ -27,40 +27,41 @@ type stage struct {
 	pin  string // the story's folder in the BPF file system
 
 	lab     *netlab.Lab
-	servers map[string]*realServer
+	servers []*realServer
 	daemon  *netlab.Command
 	exited  chan error
 	log     *os.File
-	visits  map[string]*visitors
-	held    map[string]*heldConn
+
+	visits    map[string]*visitors
+	held      map[string]*heldConn
+	crowds    map[string]*crowd
+	downloads map[string]*download
+	talks     map[string]*talk
+	iperfs    map[string]*iperf
 }
 
 type stageKey struct{}
 
 func stageOf(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
 
-func cmdLab(ts *testscript.TestScript, _ bool, args []string) {
-	methods := map[string]netlab.Method{"nat": netlab.NAT, "dr": netlab.DR, "tun": netlab.TUN}
-	method, ok := methods[strings.Join(args, " ")]
-	if !ok {
-		ts.Fatalf("usage: lab nat|dr|tun")
+func newStage(t *testing.T, bin, work string) *stage {
+	return &stage{
+		t: t, bin: bin, work: work,
+		pin:    fmt.Sprintf("/sys/fs/bpf/maitred-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")),
+		visits: map[string]*visitors{}, held: map[string]*heldConn{}, crowds: map[string]*crowd{},
+		downloads: map[string]*download{}, talks: map[string]*talk{}, iperfs: map[string]*iperf{},
 	}
-	s := stageOf(ts)
-	lab, err := netlab.NewDirector(netlab.Options{Servers: 2, Method: method})
-	ts.Check(err)
-	s.lab, s.servers = lab, map[string]*realServer{}
-	s.visits, s.held = map[string]*visitors{}, map[string]*heldConn{}
-	ts.Setenv("VIP4", lab.VIP4.String())
-	ts.Setenv("VIP6", lab.VIP6.String())
-	s.pin = fmt.Sprintf("/sys/fs/bpf/maitred-story-%d", os.Getpid())
-	ts.Setenv("PIN", s.pin)
-	for i, name := range []string{"a", "b"} {
-		host := lab.Servers[i]
-		ts.Setenv(strings.ToUpper(name)+"4", host.IPv4.String())
-		ts.Setenv(strings.ToUpper(name)+"6", host.IPv6.String())
-		s.servers[name] = newRealServer(name, host)
-		ts.Check(s.servers[name].start())
+}
+
+// server finds one by its name.
+func (s *stage) server(ts *testscript.TestScript, name string) *realServer {
+	for _, r := range s.servers {
+		if r.name == name {
+			return r
+		}
 	}
+	ts.Fatalf("there is no server %s", name)
+	return nil
 }
 
 func (s *stage) close() {
@@ -69,6 +70,18 @@ func (s *stage) close() {
 	}
 	for _, h := range s.held {
 		h.close()
+	}
+	for _, c := range s.crowds {
+		c.close()
+	}
+	for _, d := range s.downloads {
+		d.close()
+	}
+	for _, t := range s.talks {
+		t.close()
+	}
+	for _, i := range s.iperfs {
+		i.close()
 	}
 	if s.daemon != nil {
 		s.kill()
@@ -80,7 +93,7 @@ func (s *stage) close() {
 		_ = s.log.Close()
 	}
 	for _, r := range s.servers {
-		r.stop()
+		r.close()
 	}
 	if s.lab != nil {
 		if err := s.lab.Close(); err != nil {
@@ -119,11 +132,11 @@ func (s *stage) start(ts *testscript.TestScript) {
 		ts.Check(err)
 		s.log = log
 	}
-	s.daemon = s.lab.Director.Command(context.Background(), s.bin, "--config", ts.MkAbs("maitred.yaml"), "run")
-	s.daemon.Env = storyEnv(ts)
-	s.daemon.Stdout, s.daemon.Stderr = s.log, s.log
-	ts.Check(s.daemon.Start())
-	s.exited = make(chan error, 1)
+	daemon := s.lab.Director.Command(context.Background(), s.bin, "--config", ts.MkAbs("maitred.yaml"), "run")
+	daemon.Env = storyEnv(ts)
+	daemon.Stdout, daemon.Stderr = s.log, s.log
+	ts.Check(daemon.Start())
+	s.daemon, s.exited = daemon, make(chan error, 1)
 	go func(c *netlab.Command, done chan<- error) { done <- c.Wait() }(s.daemon, s.exited)
 	s.until(ts, 30*time.Second, "the daemon answers", func(api.Status) bool { return true })
 }
@@ -131,7 +144,7 @@ func (s *stage) start(ts *testscript.TestScript) {
 // storyEnv hands the story's addresses to the programs it runs.
 func storyEnv(ts *testscript.TestScript) []string {
 	env := os.Environ()
-	for _, name := range []string{"VIP4", "VIP6", "PIN", "A4", "A6", "B4", "B6", "WORK"} {
+	for _, name := range slices.Concat(fixedNames(), serverNames(len(stageOf(ts).servers))) {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env
@@ -205,19 +218,24 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 // limit reads the TIME of await: a duration, or "budget" for the detection budget
 // that the daemon prints for the service.
 func (s *stage) limit(ts *testscript.TestScript, args []string) time.Duration {
-	if args[0] != "budget" {
-		limit, err := time.ParseDuration(args[0])
-		ts.Check(err)
-		return limit
+	if args[0] == "budget" {
+		return s.budget(ts, args[2])
 	}
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	return limit
+}
+
+// budget is how long the daemon says it takes at most to see a server die.
+func (s *stage) budget(ts *testscript.TestScript, service string) time.Duration {
 	status, err := s.client().Status(context.Background())
 	ts.Check(err)
 	for _, v := range status.Services {
-		if v.Name == args[2] {
+		if v.Name == service {
 			return time.Duration(v.Budget * float64(time.Second))
 		}
 	}
-	ts.Fatalf("no service %s to have a budget", args[2])
+	ts.Fatalf("no service %s to have a budget", service)
 	return 0
 }
 
@@ -266,32 +284,4 @@ func (s *stage) awaitEvent(ts *testscript.TestScript, limit time.Duration, text 
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("no event with %q came within %v", text, limit)
-}
-
-func cmdDirector(ts *testscript.TestScript, neg bool, args []string) {
-	runIn(ts, neg, stageOf(ts).lab.Director, args)
-}
-
-func cmdClient(ts *testscript.TestScript, neg bool, args []string) {
-	runIn(ts, neg, stageOf(ts).lab.Client, args)
-}
-
-// runIn runs a program in a host. "maitred" is the one under test, with the
-// story's configuration.
-func runIn(ts *testscript.TestScript, neg bool, host netlab.Host, args []string) {
-	if len(args) == 0 {
-		ts.Fatalf("usage: director|client COMMAND")
-	}
-	if args[0] == "maitred" {
-		args = append([]string{stageOf(ts).bin, "--config", ts.MkAbs("maitred.yaml")}, args[1:]...)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := host.Command(ctx, args[0], args[1:]...)
-	cmd.Env, cmd.Dir = storyEnv(ts), ts.MkAbs(".")
-	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
-	err := cmd.Run()
-	if (err != nil) != neg {
-		ts.Fatalf("%s: %v", strings.Join(args, " "), err)
-	}
 }

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,9 +16,10 @@ import (
 // TestStories plays the stories of testdata/stories: each is a script of what
 // an operator, the real servers and the clients do, and of what must come of it.
 //
-// The commands, besides those of testscript:
+// The commands, besides those of testscript; servers are called a, b, c and so on:
 //
-//	lab nat|dr|tun                  builds the network and starts real servers a and b
+//	lab nat|dr|tun|gue|fullnat [servers=N] [narrow=MTU] [one-armed]
+//	                                builds the network and starts the real servers
 //	daemon start|kill|stop|reload   in the director, with $WORK/maitred.yaml
 //	await TIME service NAME MODE    waits until the daemon says so; TIME may be
 //	                                "budget", the service's detection budget
@@ -30,71 +29,78 @@ import (
 //	server NAME sick|well           the health page turns; the server keeps serving
 //	server NAME stop|start          its listener and its connections are closed
 //	server NAME unplug|plug         its link is cut
+//	server NAME forgets|knows       the service addresses, on its loopback
+//	server NAME iperf PORT          runs iperf3
 //	flip N SERVICE                  all health pages turn bad and good, N times each
-//	visit start|stop|mark NAME      visitors with new connections; see visitors
+//	visit NAME start|mark|stop      visitors with new connections; see visitors
 //	hold NAME open|reads|reset      a connection that stays open
+//	crowd NAME open|reads|...       many of those, each from an address of its own; see crowd
+//	download NAME start|goes|done   of bytes that are known; see download
+//	upload ADDRESS SIZE             of bytes that the server takes the sum of
 //	ask ADDRESS N                   N datagrams, each from a port of its own
+//	echo ADDRESS SIZE N             the same of a size, which come back whole
+//	talk NAME start|gap             datagrams from one port; see talk
+//	iperf NAME start|done           a client of iperf3
+//	flood N ADDRESS syn|ack         N packets from addresses where nobody is
+//	resets N                        so many connections were reset for the client, no more
+//	pmtu ADDRESS                    prints what the client knows of its way there
 //	link add|delete DEV             a further interface of the director
 //	probes SERVER COUNT TIME        counts the probes that a server gets
 //	director|client COMMAND         runs a program in that host
 func TestStories(t *testing.T) {
 	kernel.RequireBPF(t)
 	bin := maitred(t)
-	testscript.RunT(serial{t}, testscript.Params{
-		Dir: filepath.Join("testdata", "stories"),
+	all, err := stories()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		for _, p := range s.plays {
+			t.Run(s.name()+"/"+p.name, func(t *testing.T) {
+				p.possible(t)
+				if !s.alone && !testing.Short() { // which an emulated machine is
+					t.Parallel()
+				}
+				testscript.RunT(stageHand{t}, s.script(t, bin, p))
+			})
+		}
+	}
+}
+
+func (s story) script(t *testing.T, bin string, p play) testscript.Params {
+	return testscript.Params{
+		Files: []string{s.file},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"lab":      cmdLab,
-			"daemon":   cmdDaemon,
-			"await":    cmdAwait,
-			"server":   cmdServer,
-			"flip":     cmdFlip,
-			"visit":    cmdVisit,
-			"hold":     cmdHold,
-			"ask":      cmdAsk,
-			"link":     cmdLink,
-			"probes":   cmdProbes,
-			"director": cmdDirector,
-			"client":   cmdClient,
+			"lab": cmdLab, "link": cmdLink, "director": cmdDirector, "client": cmdClient,
+			"daemon": cmdDaemon, "await": cmdAwait,
+			"server": cmdServer, "flip": cmdFlip, "probes": cmdProbes,
+			"visit": cmdVisit, "hold": cmdHold, "crowd": cmdCrowd,
+			"download": cmdDownload, "upload": cmdUpload, "iperf": cmdIperf,
+			"ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
+			"flood": cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
 		},
-		Condition: func(name string) (bool, error) {
-			switch name {
-			case "ipvs":
-				return hasIPVS()
-			case "tcx":
-				version, err := kernel.Version()
-				return !version.Before(6, 6), err
-			}
-			return false, fmt.Errorf("unknown condition %q", name)
-		},
+		Condition: p.holds,
 		Setup: func(env *testscript.Env) error {
-			s := &stage{bin: bin, t: t, work: env.WorkDir}
-			env.Values[stageKey{}] = s
-			env.Defer(s.close)
+			stage := newStage(t, bin, env.WorkDir)
+			env.Values[stageKey{}] = stage
+			env.Setenv("ENGINE", p.engine)
+			env.Setenv("ATTACH", p.attach)
+			for name, value := range sizes() {
+				env.Setenv(name, value)
+			}
+			env.Defer(stage.close)
 			return nil
 		},
-	})
-}
-
-// serial plays one story at a time: each is alone on the machine, as a director
-// is, and none is late because of another.
-type serial struct{ *testing.T }
-
-func (serial) Parallel() {}
-
-func (s serial) Run(name string, f func(testscript.T)) {
-	s.T.Run(name, func(t *testing.T) { f(serial{t}) })
-}
-
-func (serial) Verbose() bool { return testing.Verbose() }
-
-// hasIPVS leaves stories that need IPVS to the virtual machine, where its lack is
-// an error.
-func hasIPVS() (bool, error) {
-	has, err := kernel.HasIPVS()
-	if err == nil && !has && os.Getenv("MAITRED_REQUIRE_IPVS") == "1" {
-		err = errors.New("this kernel has no IPVS")
 	}
-	return has, err
+}
+
+// sizes are how much a long transfer and a flood are; less where the machine is
+// emulated.
+func sizes() map[string]string {
+	if testing.Short() {
+		return map[string]string{"BIG": "10MB", "FLOOD": "30000"}
+	}
+	return map[string]string{"BIG": "100MB", "FLOOD": "1000000"}
 }
 
 // maitred finds the program under test: MAITRED in the environment, or on PATH

@@ -3,16 +3,14 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,6 +24,7 @@ import (
 type visitors struct {
 	client *http.Client
 	url    string
+	names  []string // of the servers
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -46,7 +45,7 @@ const (
 	patience     = 5 * time.Second
 )
 
-func visit(host netlab.Host, url string) *visitors {
+func visit(host netlab.Host, url string, servers []*realServer) *visitors {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &visitors{
 		client: &http.Client{
@@ -54,6 +53,9 @@ func visit(host netlab.Host, url string) *visitors {
 			Timeout:   patience,
 		},
 		url: url, cancel: cancel, now: &tally{counts: map[string]int{}},
+	}
+	for _, r := range servers {
+		v.names = append(v.names, r.name)
 	}
 	for range visitorCount {
 		v.wg.Go(func() {
@@ -98,7 +100,7 @@ func (v *visitors) fetch(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case res.StatusCode == http.StatusOK && (string(body) == "a" || string(body) == "b"):
+	case res.StatusCode == http.StatusOK && slices.Contains(v.names, string(body)):
 		return "200 from " + string(body), nil
 	case res.StatusCode == http.StatusBadGateway && strings.Contains(string(body), "temporarily"):
 		return "502", nil // net/http has compared the length
@@ -123,8 +125,10 @@ func (v *visitors) report(w io.Writer) {
 
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, _ = fmt.Fprintf(w, "%d from a, %d from b, %d sorry, %d failed\n",
-		t.counts["200 from a"], t.counts["200 from b"], t.counts["502"], len(t.failed))
+	for _, name := range v.names {
+		_, _ = fmt.Fprintf(w, "%d from %s, ", t.counts["200 from "+name], name)
+	}
+	_, _ = fmt.Fprintf(w, "%d sorry, %d failed\n", t.counts["502"], len(t.failed))
 	for _, f := range t.failed[:min(len(t.failed), 10)] {
 		_, _ = fmt.Fprintf(w, "failure: %s\n", f)
 	}
@@ -150,79 +154,21 @@ func (t *tally) total() int {
 }
 
 func cmdVisit(ts *testscript.TestScript, _ bool, args []string) {
+	const usage = "usage: visit NAME start ADDRESS, visit NAME mark|stop"
 	s := stageOf(ts)
 	if len(args) < 2 {
-		ts.Fatalf("usage: visit start NAME ADDRESS, visit mark|stop NAME")
+		ts.Fatalf(usage)
 	}
-	v := s.visits[args[1]]
+	v := s.visits[args[0]]
 	switch {
-	case args[0] == "start" && len(args) == 3:
-		s.visits[args[1]] = visit(s.lab.Client, "http://"+net.JoinHostPort(args[2], "80")+"/")
-	case args[0] == "mark" && v != nil:
+	case args[1] == "start" && len(args) == 3:
+		s.visits[args[0]] = visit(s.lab.Client, "http://"+net.JoinHostPort(args[2], "80")+"/", s.servers)
+	case args[1] == "mark" && v != nil:
 		v.report(ts.Stdout())
-	case args[0] == "stop" && v != nil:
+	case args[1] == "stop" && v != nil:
 		v.report(ts.Stdout())
 		v.stop()
 	default:
-		ts.Fatalf("usage: visit start NAME ADDRESS, visit mark|stop NAME")
-	}
-}
-
-// heldConn is a connection that stays open, on which the server speaks.
-type heldConn struct {
-	conn net.Conn
-	from *bufio.Reader
-}
-
-func (h *heldConn) close() { _ = h.conn.Close() }
-
-func cmdHold(ts *testscript.TestScript, _ bool, args []string) {
-	const usage = "usage: hold NAME open ADDRESS, hold NAME reads|reset"
-	s := stageOf(ts)
-	if len(args) < 2 {
 		ts.Fatalf(usage)
 	}
-	h := s.held[args[0]]
-	switch {
-	case args[1] == "open" && len(args) == 3:
-		conn, err := s.lab.Client.DialContext(context.Background(), "tcp", net.JoinHostPort(args[2], "80"))
-		ts.Check(err)
-		_, err = fmt.Fprint(conn, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
-		ts.Check(err)
-		s.held[args[0]] = &heldConn{conn, bufio.NewReader(conn)}
-	case args[1] == "reads" && h != nil:
-		ts.Check(h.reads())
-	case args[1] == "reset" && h != nil:
-		ts.Check(h.reset())
-	default:
-		ts.Fatalf(usage)
-	}
-}
-
-// reads wants something from the server that it has said only now.
-func (h *heldConn) reads() error {
-	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	_, _ = h.from.Discard(h.from.Buffered())
-	for range 5 {
-		if _, err := h.from.ReadString('\n'); err != nil {
-			return fmt.Errorf("the connection is not alive: %w", err)
-		}
-	}
-	return nil
-}
-
-// reset wants the next packet to be answered with a reset.
-func (h *heldConn) reset() error {
-	if _, err := fmt.Fprint(h.conn, "x"); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		return fmt.Errorf("write: %w", err)
-	}
-	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	if _, err := io.Copy(io.Discard, h.from); !errors.Is(err, syscall.ECONNRESET) {
-		return fmt.Errorf("want a reset, got %w", err)
-	}
-	return nil
 }

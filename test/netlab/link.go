@@ -145,6 +145,18 @@ func (n *Namespace) AddAddr(dev string, prefix netip.Prefix) error {
 	return nil
 }
 
+// DeleteAddr takes an address from a device.
+func (n *Namespace) DeleteAddr(dev string, prefix netip.Prefix) error {
+	link, err := n.link(dev)
+	if err != nil {
+		return err
+	}
+	if err := n.handle.AddrDel(link, &netlink.Addr{IPNet: ipnet(prefix)}); err != nil {
+		return fmt.Errorf("delete address %v from %s in %s: %w", prefix, dev, n.name, err)
+	}
+	return nil
+}
+
 // AddRoute routes dst by a gateway; a prefix of length zero is the default route.
 func (n *Namespace) AddRoute(dst netip.Prefix, via netip.Addr) error {
 	route := &netlink.Route{Dst: ipnet(dst), Gw: via.AsSlice()}
