@@ -98,6 +98,12 @@ func (w Want) shares(k maps.Key) bool {
 	return ok
 }
 
+// leadsBack tells whether that is so already.
+func (has balanceRows) leadsBack(key, service maps.Key) bool {
+	services, there := has.backs[key]
+	return there && (key.Proto == protoIPIP || slices.Contains(services, service))
+}
+
 func only(keys []maps.Key, ok func(maps.Key) bool) []maps.Key {
 	return slices.DeleteFunc(slices.Clone(keys), func(k maps.Key) bool { return !ok(k) })
 }

@@ -54,21 +54,33 @@ func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
 		Rank: RankRing, Group: virtualGroup(v), Needs: []Group{settingGroup, reserveGroup(v)},
 		What: fmt.Sprintf("forward %s by eBPF, %s", virtualName(v), d.text(share.Down)),
 		Do: func() error {
-			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down, Ring: d.ring()})
+			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down, Ring: has.ring(d)})
 		},
 	}
 	if e.Yields = !has.alone(w, v); !e.Yields {
 		e.Rank = RankFirstRing
 	}
+	e.Needs = append(e.Needs, has.rising(w, d)...)
 	for _, m := range d.members {
-		if m.Weight > 0 {
+		if _, there := has.servers[m.Server]; m.Weight > 0 && !there {
 			e.Needs = append(e.Needs, serverGroup(m.Server))
 		}
-		if key, ok := backOf(m.Server, v); ok {
+		if key, ok := backOf(m.Server, v); ok && !has.leadsBack(key, keyOf(v)) {
 			e.Needs = append(e.Needs, backGroup(key), wayGroup(key, keyOf(v)))
 		}
 	}
 	return e
+}
+
+// ring makes a ring, unless this pass has made one like it already.
+func (has balanceRows) ring(d draw) maps.Ring {
+	digest := d.digest()
+	ring, there := has.made[digest]
+	if !there {
+		ring = d.ring()
+		has.made[digest] = ring
+	}
+	return ring
 }
 
 // rising are the members that are not up yet and will be.

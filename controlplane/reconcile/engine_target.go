@@ -94,7 +94,7 @@ func (t *Balance) Holds(ctx context.Context) (bool, error) {
 
 // Read implements Target.
 func (t *Balance) Read(context.Context) (Snapshot, error) {
-	has := balanceRows{tables: t.tables, shares: map[config.Virtual]maps.Forward{}}
+	has := balanceRows{tables: t.tables, shares: map[config.Virtual]maps.Forward{}, made: map[uint64]maps.Ring{}}
 	var err error
 	if has.servers, err = t.tables.Servers(); err != nil {
 		return nil, err
@@ -132,6 +132,7 @@ type balanceRows struct {
 	devices map[int]bool
 	setting maps.Setting
 	probed  bool
+	made    map[uint64]maps.Ring // by digest: many services may share one
 }
 
 // Rows implements Snapshot.
