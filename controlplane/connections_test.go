@@ -144,18 +144,18 @@ func TestConnectionsOfNobody(t *testing.T) {
 }
 
 func TestConnectionsEnd(t *testing.T) {
-	count := func(s *Server, ctx context.Context, f api.Filter, fail error) error {
+	count := func(ctx context.Context, s *Server, f api.Filter, fail error) error {
 		return s.Connections(ctx, f, func(api.Connection) error { return fail })
 	}
 	t.Run("reader fails", func(t *testing.T) {
 		traffic := &fakeTraffic{flows: someFlows()}
-		if err := count(withTraffic(traffic), t.Context(), api.Filter{}, errInjected); !errors.Is(err, errInjected) || traffic.asked != 1 {
+		if err := count(t.Context(), withTraffic(traffic), api.Filter{}, errInjected); !errors.Is(err, errInjected) || traffic.asked != 1 {
 			t.Errorf("%v after %d flows", err, traffic.asked)
 		}
 	})
 	t.Run("table fails", func(t *testing.T) {
 		traffic := &fakeTraffic{flows: someFlows(), err: errInjected}
-		if err := count(withTraffic(traffic), t.Context(), api.Filter{}, nil); !errors.Is(err, errInjected) {
+		if err := count(t.Context(), withTraffic(traffic), api.Filter{}, nil); !errors.Is(err, errInjected) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -163,13 +163,13 @@ func TestConnectionsEnd(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		traffic := &fakeTraffic{flows: someFlows()}
-		if err := count(withTraffic(traffic), ctx, api.Filter{}, nil); !errors.Is(err, context.Canceled) || traffic.asked != 1 {
+		if err := count(ctx, withTraffic(traffic), api.Filter{}, nil); !errors.Is(err, context.Canceled) || traffic.asked != 1 {
 			t.Errorf("%v after %d flows", err, traffic.asked)
 		}
 	})
 	t.Run("limit", func(t *testing.T) {
 		traffic := &fakeTraffic{flows: someFlows()}
-		if err := count(withTraffic(traffic), t.Context(), api.Filter{Limit: 2}, nil); err != nil || traffic.asked != 2 {
+		if err := count(t.Context(), withTraffic(traffic), api.Filter{Limit: 2}, nil); err != nil || traffic.asked != 2 {
 			t.Errorf("%v after %d flows", err, traffic.asked)
 		}
 	})

@@ -45,10 +45,10 @@ func checkEngine(h host, cfg *config.Config) []finding {
 		out = append(out, checkTable(h, cfg))
 		out = append(out, checkFullNAT(h, cfg)...)
 		out = append(out, checkWays(h, cfg)...)
-		out = append(out, checkDataplane(h, cfg)...)
+		out = append(out, checkDataplane(h, cfg, engine)...)
 	case config.ForwardingIPVS:
 		out = append(out, checkForward(h, cfg, engine)...)
-		out = append(out, checkDataplane(h, cfg)...)
+		out = append(out, checkDataplane(h, cfg, engine)...)
 	case config.ForwardingNone, config.ForwardingAuto:
 	}
 	return out
@@ -169,26 +169,76 @@ func portRange(text string) (first, last int, ok bool) {
 	return first, last, err1 == nil && err2 == nil
 }
 
-// checkDataplane looks at what answers to checks via the data path meet on their
-// way in, by the loopback interface.
-func checkDataplane(h host, cfg *config.Config) []finding {
-	uses := false
-	for _, check := range cfg.Checks {
-		uses = uses || check.Via == config.ViaDataplane
-	}
-	if !uses {
+const dataplane = "checks via dataplane"
+
+// checkDataplane looks at what the answers to checks via the data path meet on
+// their way in. They come from a service's address, which is this machine's own.
+func checkDataplane(h host, cfg *config.Config, engine config.Forwarding) []finding {
+	services := asked(cfg)
+	if len(services) == 0 {
 		return nil
 	}
-	const check = "checks via dataplane"
-	var strict []string
-	for _, name := range []string{"net.ipv4.conf.all.rp_filter", "net.ipv4.conf.lo.rp_filter"} {
-		if value, err := sysctl(h, name); err == nil && value == "1" {
-			strict = append(strict, name)
+	ok := finding{Level: levelOK, Check: dataplane, Found: "the daemon sets net.ipv4.conf.lo.accept_local, by which answers come in"}
+	if engine == config.ForwardingEBPF {
+		return []finding{ok} // rp_filter does not look at what is local (net/ipv4/fib_frontend.c)
+	}
+	ok.Found = "nothing keeps their answers from this machine"
+	var out []finding
+	seen := map[string]bool{}
+	for _, s := range services {
+		pool, _ := cfg.Pool(s.Pool)
+		for _, server := range pool.Serving(s) {
+			way, err := h.path(server.Address)
+			if s.Method == config.NAT || !s.Addresses[0].Is4() || err != nil || seen[way.Interface] {
+				continue // answers of nat come from the server's own address, IPv6 has no such switches
+			}
+			seen[way.Interface] = true
+			out = append(out, checkOwnAddress(h, way.Interface)...)
 		}
 	}
-	if len(strict) > 0 {
-		return []finding{{levelFail, check, strings.Join(strict, " and ") + ": strict, which drops the answers: they come from a service's own address",
-			"sysctl -w " + strings.Join(strict, "=2 ") + "=2"}}
+	if len(out) == 0 {
+		return []finding{ok}
 	}
-	return []finding{{Level: levelOK, Check: check, Found: "answers get in: the daemon sets net.ipv4.conf.lo.accept_local, and rp_filter is not strict"}}
+	return out
 }
+
+// asked lists the services that checks ask via the data path.
+func asked(cfg *config.Config) []config.Service {
+	var out []config.Service
+	for _, check := range cfg.Checks {
+		for _, s := range cfg.Services {
+			if check.Via == config.ViaDataplane && check.Service == s.Given() {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// checkOwnAddress looks at the switches by which an interface takes packets that
+// come from an address of this machine: accept_local of it or of all, and no
+// strict rp_filter of either (Documentation/networking/ip-sysctl.rst).
+func checkOwnAddress(h host, name string) []finding {
+	accepts, strict := false, ""
+	for _, scope := range []string{"all", name} {
+		if value, err := readText(h, "proc/sys/"+knob(scope, "accept_local")); err == nil && value == "1" {
+			accepts = true
+		}
+		if value, err := readText(h, "proc/sys/"+knob(scope, "rp_filter")); err == nil && value == "1" {
+			strict = knob(scope, "rp_filter")
+		}
+	}
+	var out []finding
+	if !accepts {
+		out = append(out, finding{levelFail, dataplane, name + " drops packets from this machine's own addresses, which the answers come from",
+			"sysctl -w " + knob(name, "accept_local") + "=1"})
+	}
+	if strict != "" {
+		out = append(out, finding{levelFail, dataplane, strict + " is strict, and drops answers that come in by another interface than the service's address stands on",
+			"sysctl -w " + strict + "=2"})
+	}
+	return out
+}
+
+// knob is a sysctl of an interface. Its name may have dots, as eth0.100 has.
+func knob(scope, name string) string { return "net/ipv4/conf/" + scope + "/" + name }

@@ -30,8 +30,10 @@ func fullNAT(_ *host, c *config.Config) {
 	c.Director.FullNAT.Sources = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
 }
 
+// byDataplane has a check ask a service of method dr through the forwarding.
 func byDataplane(_ *host, c *config.Config) {
-	c.Checks = []config.Check{{Name: "web", Via: config.ViaDataplane}}
+	c.Checks = []config.Check{{Name: "web", Via: config.ViaDataplane, Service: "shop"}}
+	c.Services[0].Method = config.DR
 }
 
 func TestDoctorFindsFaultsOfTheEngine(t *testing.T) {
@@ -66,10 +68,13 @@ func TestDoctorFindsFaultsOfTheEngine(t *testing.T) {
 		{"a silent neighbour", both(noIPVS, silent), "neighbours", levelWarn, "ip neigh"},
 		{"XDP that does not send", both(noIPVS, func(h *host, _ *config.Config) { h.transmits = func(int) support { return supportNo } }), "eth1 XDP to servers", levelOK, ""},
 		{"XDP that may send", both(noIPVS, func(h *host, _ *config.Config) { h.transmits = func(int) support { return supportUnknown } }), "eth1 XDP to servers", levelOK, ""},
-		{"checks via dataplane", byDataplane, "checks via dataplane", levelOK, ""},
-		{"strict rp_filter of all", both(byDataplane, set("proc/sys/net/ipv4/conf/all/rp_filter", "1")), "checks via dataplane", levelFail, "sysctl -w net.ipv4.conf.all.rp_filter=2"},
-		{"strict rp_filter of lo, with eBPF", both(noIPVS, both(byDataplane, set("proc/sys/net/ipv4/conf/lo/rp_filter", "1"))),
-			"checks via dataplane", levelFail, "sysctl -w net.ipv4.conf.lo.rp_filter=2"},
+		{"checks via dataplane", both(noIPVS, byDataplane), "checks via dataplane", levelOK, ""},
+		{"checks via dataplane by IPVS", both(byDataplane, set("proc/sys/net/ipv4/conf/eth1/accept_local", "1")), "checks via dataplane", levelOK, ""},
+		{"checks via dataplane by nat", both(byDataplane, func(_ *host, c *config.Config) { c.Services[0].Method = config.NAT }),
+			"checks via dataplane", levelOK, ""},
+		{"answers from an address of its own", byDataplane, "checks via dataplane", levelFail, "sysctl -w net/ipv4/conf/eth1/accept_local=1"},
+		{"strict rp_filter", both(byDataplane, both(set("proc/sys/net/ipv4/conf/eth1/accept_local", "1"), set("proc/sys/net/ipv4/conf/all/rp_filter", "1"))),
+			"checks via dataplane", levelFail, "sysctl -w net/ipv4/conf/all/rp_filter=2"},
 	} {
 		t.Run(f.name, f.test)
 	}

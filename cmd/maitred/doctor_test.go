@@ -32,7 +32,6 @@ func healthy() host {
 			"proc/sys/net/ipv6/conf/all/forwarding":     file("1"),
 			"proc/sys/net/ipv4/conf/default/forwarding": file("0"),
 			"proc/sys/net/ipv4/conf/all/rp_filter":      file("0"),
-			"proc/sys/net/ipv4/conf/lo/rp_filter":       file("2"),
 			"proc/sys/net/ipv4/ip_local_port_range":     file("32768	60999"),
 			"proc/meminfo":                              file("MemTotal:        4016168 kB\nMemFree:          123 kB"),
 		},
