@@ -74,14 +74,6 @@ STEP(error, w, icmp_error(f, p, w), struct way *w)
 STEP(expired, true, icmp_expired(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
 
-/* Apart, for the room that its key takes on the stack. */
-__noinline int first_fragment(const struct packet *p, const struct way *w)
-{
-	if (p && w)
-		fragment_note(p, w);
-	return 0;
-}
-
 /* Delivers the packet to the way's server. */
 static __always_inline enum verdict
 send(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
@@ -119,7 +111,7 @@ static __always_inline enum verdict forward(const struct frame *f,
 	if (v != FORWARD_FLOW && v != FORWARD_OPEN)
 		return v;
 	if (p->part == PART_FIRST)
-		first_fragment(p, w);
+		fragment_note(p, w);
 	return send(f, p, w, v);
 }
 
