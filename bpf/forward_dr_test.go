@@ -210,3 +210,26 @@ func TestNotForwarding(t *testing.T) {
 		r.unlinked(t, p, x)
 	})
 }
+
+// TestSegments: of what the kernel is still to cut into segments, the size of one
+// counts.
+func TestSegments(t *testing.T) {
+	r := newForwardRig(t)
+	p := r.programs()[1]
+	for i, x := range traffics() {
+		row := x.rows()[0]
+		r.putForward(t, x, DirectorForward{}, row)
+		frame := x.frame(packet.ACK, 2900, packet.IP{}, packet.Link{})
+		headers := len(x.frame(packet.ACK, 0, packet.IP{}, packet.Link{})) - 14
+		p.segment = uint32(1500 - headers)
+		r.passed(t, p, x, frame, opened, r.toServer(frame, row))
+		p.segment++
+		before, since := r.counts(t), r.tallied(t, row)
+		if _, _, err := p.run(frame); err != nil {
+			t.Fatal(err)
+		}
+		if got := since(); got.Packets != 0 {
+			t.Errorf("traffic %d: %s, and %d packets forwarded", i, r.since(before, r.counts(t)), got.Packets)
+		}
+	}
+}
