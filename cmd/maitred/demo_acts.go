@@ -64,14 +64,16 @@ func prologue(ctx context.Context, s *stage, n *narrator) error {
 
 // tellEngine says who forwards, and where packets are taken.
 func (s *stage) tellEngine(ctx context.Context, n *narrator) error {
-	st, err := s.api.Status(ctx)
+	var st api.Status
+	err := until(ctx, patience, "the kernel agrees with the daemon", func() bool {
+		var err error
+		st, err = s.api.Status(ctx)
+		return err == nil && st.InSync && len(st.Services) == 1
+	})
 	if err != nil {
 		return err
 	}
-	if len(st.Services) != 1 {
-		return fmt.Errorf("the daemon has %d services, want 1", len(st.Services))
-	}
-	n.fact(st.InSync && st.Forwarding != string(config.ForwardingNone), "%s", api.ForwardingText(st.Forwarding, st.ForwardingNote))
+	n.fact(st.Forwarding != string(config.ForwardingNone), "%s", api.ForwardingText(st.Forwarding, st.ForwardingNote))
 	n.say("         packets are taken at %s", strings.Join(st.Services[0].Attached, ", "))
 	for _, at := range st.Attachments {
 		if at.NoXDP != "" {
