@@ -19,8 +19,17 @@ type row struct {
 	Error string `json:"error,omitempty"`
 }
 
-// deadlineRows is how many rows a reader may take writeTimeout for.
-const deadlineRows = 1000
+// patient gives the reader writeTimeout for each part, from when it is written:
+// to look for the next row may take longer than that.
+type patient struct {
+	*Endpoint
+	w http.ResponseWriter
+}
+
+func (p patient) Write(part []byte) (int, error) {
+	p.deadline(p.w)
+	return p.w.Write(part)
+}
 
 // connections writes them as they come: a million of them never stand in memory.
 func (e *Endpoint) connections(w http.ResponseWriter, r *http.Request) {
@@ -34,12 +43,9 @@ func (e *Endpoint) connections(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	buffer := bufio.NewWriterSize(w, 1<<16)
+	buffer := bufio.NewWriterSize(patient{e, w}, 1<<16)
 	lines, n := json.NewEncoder(buffer), 0
 	err = e.daemon.Connections(r.Context(), filter, func(c Connection) error {
-		if n%deadlineRows == 0 {
-			e.deadline(w)
-		}
 		n++
 		return lines.Encode(c)
 	})
