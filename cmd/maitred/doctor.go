@@ -76,6 +76,7 @@ func (a *app) doctorConfig() (*config.Config, error) {
 	a.told = true
 	return &config.Config{Director: config.Director{
 		Forwarding: config.ForwardingAuto, PinPath: "/sys/fs/bpf/maitred",
+		Connections: config.Connections{Memory: 64 << 20},
 	}}, nil
 }
 
