@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,14 +58,19 @@ func TestSweeperTakesItsTime(t *testing.T) {
 func TestSweeperFailsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		var err error
-		s := newSweeper(func() (maps.Census, error) { return maps.Census{Total: 7}, err }, slog.New(slog.NewTextHandler(&log, nil)))
+		var broken atomic.Bool
+		sweep := func() (maps.Census, error) {
+			if broken.Load() {
+				return maps.Census{}, errInjected
+			}
+			return maps.Census{Total: 7}, nil
+		}
+		s := newSweeper(sweep, slog.New(slog.NewTextHandler(&log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()
-		for _, next := range []error{nil, errInjected, nil, errInjected} {
-			synctest.Wait()
-			err = next
+		for _, next := range []bool{false, true, false, true} {
+			broken.Store(next)
 			time.Sleep(time.Minute)
 		}
 		cancel()

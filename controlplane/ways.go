@@ -16,10 +16,12 @@ import (
 )
 
 // How often the ways to the servers are looked up and their next hops resolved,
-// whatever happens, and how often at most, however many routes change.
+// whatever happens, and how often at most, however many routes change. Where there
+// are very many, so many times what it took comes between.
 const (
 	wayPeriod = 5 * time.Second
 	wayPause  = 500 * time.Millisecond
+	wayShare  = 50
 )
 
 // ways finds the ways to the real servers, and keeps their next hops warm: the
@@ -48,22 +50,29 @@ func (w *ways) look() {
 
 // run looks and resolves until ctx ends.
 func (w *ways) run(ctx context.Context, e *engine) error {
-	period := time.NewTicker(wayPeriod)
+	period := time.NewTimer(wayPeriod)
 	defer period.Stop()
+	took := time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.due:
-			if !pause(ctx, wayPause) {
+			if !pause(ctx, max(wayPause, wayShare*took)) {
 				return nil
 			}
-			e.reroute()
+			took = timed(e.reroute)
 		case <-period.C:
-			e.reroute()
-			w.warm(e.known())
+			took = timed(e.reroute)
+			period.Reset(max(wayPeriod, wayShare*(took+timed(func() { w.warm(e.known()) }))))
 		}
 	}
+}
+
+func timed(f func()) time.Duration {
+	begin := time.Now()
+	f()
+	return time.Since(begin)
 }
 
 // pause waits for d and tells whether ctx still goes on.
