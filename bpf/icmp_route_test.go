@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/maitred-lb/maitred/test/packet"
 )
 
@@ -76,7 +74,7 @@ func TestICMPToServer(t *testing.T) {
 				m := errorOf(quote, kind[0], kind[1], 1400)
 				m.Link.VLANs = []uint16{7}
 				t.Run(fmt.Sprintf("dr, %s, %d/%d", name, kind[0], kind[1]), func(t *testing.T) {
-					l.send(t, DirectorServer{Address: wire(far4), Method: DirectorMethodMETHOD_DR})
+					l.send(t, DirectorServer{Address: words(far4), Method: DirectorMethodMETHOD_DR})
 					l.expect(t, xdp, m.Bytes(), result{verdict: DirectorVerdictPASS_PROTOCOL})
 					want := m
 					want.IP.TTL--
@@ -109,7 +107,7 @@ func TestICMPFlow(t *testing.T) {
 	l := newLane(t)
 	tc := l.programs()[1]
 	otherMAC := packet.MAC{2, 0, 0, 0, 0, 0x78}
-	l.put(t, l.Servers, uint32(other), DirectorServer{Address: wire(far6), State: DirectorServerStateSERVER_DRAIN})
+	put(t, l.Servers, uint32(other), DirectorServer{Address: words(far6), State: DirectorServerStateSERVER_DRAIN})
 	var ways []DirectorRoute
 	if err := l.Routes.Lookup(uint32(other), &ways); err != nil {
 		t.Fatal(err)
@@ -128,26 +126,26 @@ func TestICMPFlow(t *testing.T) {
 			DirectorServiceModeMODE_SERVE, DirectorServiceModeMODE_LINGER, DirectorServiceModeMODE_SORRY,
 		} {
 			l.serve(t, DirectorService{Mode: mode})
-			l.send(t, DirectorServer{Address: wire(far4)})
+			l.send(t, DirectorServer{Address: words(far4)})
 			if err := l.Routes.Lookup(uint32(laneServer), &ways); err != nil {
 				t.Fatal(err)
 			}
 			for i := range ways {
 				ways[i].Target = otherMAC
 			}
-			l.put(t, l.Routes, uint32(other), ways)
+			put(t, l.Routes, uint32(other), ways)
 			t.Run(fmt.Sprintf("mode %d", mode), func(t *testing.T) {
 				unknown := to(laneTarget)
 				if mode == DirectorServiceModeMODE_SORRY {
 					unknown = pass
 				}
 				l.expect(t, tc, m.Bytes(), unknown)
-				key := DirectorFlowKey{Client: wire(e.client.Addr()), Port: wirePort(e.client.Port()), Service: uint16(e.id)}
-				l.put(t, l.Fresh, key, DirectorFlow{Server: other, Seen: uint16(monotonic(t))})
+				key := DirectorFlowKey{Client: words(e.client.Addr()), Port: wirePort(e.client.Port()), Service: uint16(e.id)}
+				put(t, l.Fresh, key, DirectorFlow{Server: other, Seen: now(t)})
 				l.expect(t, tc, m.Bytes(), to(otherMAC))
-				l.put(t, l.Flows, key, DirectorFlow{Server: laneServer, Seen: uint16(monotonic(t))})
+				put(t, l.Flows, key, DirectorFlow{Server: laneServer, Seen: now(t)})
 				l.expect(t, tc, m.Bytes(), to(laneTarget))
-				l.put(t, l.Flows, key, DirectorFlow{Server: 3, Seen: uint16(monotonic(t))})
+				put(t, l.Flows, key, DirectorFlow{Server: 3, Seen: now(t)})
 				l.expect(t, tc, m.Bytes(), pass) // nobody's row
 			})
 		}
@@ -155,20 +153,10 @@ func TestICMPFlow(t *testing.T) {
 	})
 }
 
-// monotonic is the programs' clock, in seconds.
-func monotonic(t *testing.T) uint32 {
-	t.Helper()
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &now); err != nil {
-		t.Fatal(err)
-	}
-	return uint32(now.Sec)
-}
-
 // TestICMPOfOthers: what is no error, or concerns no flow, is not touched.
 func TestICMPOfOthers(t *testing.T) {
 	l := newLane(t)
-	l.send(t, DirectorServer{Address: wire(far4), Method: DirectorMethodMETHOD_DR})
+	l.send(t, DirectorServer{Address: words(far4), Method: DirectorMethodMETHOD_DR})
 	each(t, func(t *testing.T, e exchange) {
 		quote := packet.Quote(answerOf(e).Bytes())
 		header := 20
@@ -216,7 +204,7 @@ func TestICMPOfOthers(t *testing.T) {
 // (RFC 1122, 3.2.2).
 func TestICMPExpiredError(t *testing.T) {
 	l := newLane(t)
-	l.send(t, DirectorServer{Address: wire(far4), Method: DirectorMethodMETHOD_DR})
+	l.send(t, DirectorServer{Address: words(far4), Method: DirectorMethodMETHOD_DR})
 	each(t, func(t *testing.T, e exchange) {
 		m := errorOf(packet.Quote(answerOf(e).Bytes()), 3, 1, 0)
 		m.IP.TTL = 1
@@ -256,10 +244,10 @@ func TestICMPLearnsMTU(t *testing.T) {
 					if k.dest.Is6() {
 						m.Type, m.Code, want = 2, 0, c.want6
 					}
-					before := monotonic(t)
+					before := uint32(uptime(t))
 					l.expect(t, l.programs()[1], m.Bytes(), result{verdict: DirectorVerdictPASS_PROTOCOL})
 					got := l.known(t, k)
-					if got.Mtu != want || got.Until < before+minutes || got.Until > monotonic(t)+minutes {
+					if got.Mtu != want || got.Until < before+minutes || got.Until > uint32(uptime(t))+minutes {
 						t.Errorf("at %d: known %+v, want %d for ten minutes", before, got, want)
 					}
 				})
@@ -312,19 +300,19 @@ func TestICMPLearnsNoMTU(t *testing.T) {
 // for a number of seconds from now, or else none.
 func (l *lane) know(t *testing.T, k tunnelKind, m DirectorPathMtu) DirectorPathMtu {
 	t.Helper()
-	l.put(t, l.Backs, DirectorEndpoint{Address: wire(k.dest), Protocol: packet.ProtoIPIP}, DirectorBack{})
-	if err := l.PathMtus.Delete(wire(k.dest)); err != nil && m.Mtu == 0 && l.known(t, k).Mtu != 0 {
+	put(t, l.Backs, DirectorEndpoint{Address: words(k.dest), Protocol: packet.ProtoIPIP}, DirectorBack{})
+	if err := l.PathMtus.Delete(words(k.dest)); err != nil && m.Mtu == 0 && l.known(t, k).Mtu != 0 {
 		t.Fatal(err)
 	}
 	if m.Mtu != 0 {
-		m.Until += monotonic(t)
-		l.put(t, l.PathMtus, wire(k.dest), m)
+		m.Until += uint32(uptime(t))
+		put(t, l.PathMtus, words(k.dest), m)
 	}
 	return m
 }
 
 func (l *lane) known(t *testing.T, k tunnelKind) (m DirectorPathMtu) {
 	t.Helper()
-	_ = l.PathMtus.Lookup(wire(k.dest), &m) // zero if there is none
+	_ = l.PathMtus.Lookup(words(k.dest), &m) // zero if there is none
 	return m
 }

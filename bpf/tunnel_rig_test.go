@@ -41,42 +41,38 @@ var (
 func newLane(t testing.TB) *lane {
 	t.Helper()
 	l := &lane{rig: newRig(t), mtu: 65535}
-	spec, err := LoadDirector()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := ebpf.NewMap(spec.Maps[DirectorMapRings].InnerMap)
+	ring, err := ebpf.NewMap(l.ringSpec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ring.Close()
-	l.put(t, ring, uint32(0), [4]uint16{laneServer})
+	put(t, ring, uint32(0), [4]uint16{laneServer})
 	l.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SERVE})
 	for id, vip := range map[uint32]netip.AddrPort{id4: vip4, id6: vip6} {
 		key := serviceKey(vip)
-		l.put(t, l.Forwards, id, DirectorForward{Service: key, Slots: 1})
-		l.put(t, l.Rings, id, ring)
+		put(t, l.Forwards, id, DirectorForward{Service: key, Slots: 1})
+		put(t, l.Rings, id, ring)
 		key.Protocol = packet.ProtoUDP
-		l.put(t, l.Services, key, DirectorService{Id: id})
+		put(t, l.Services, key, DirectorService{Id: id})
 	}
-	l.put(t, l.Forwarding, uint32(0), DirectorForwardSetting{
+	put(t, l.Forwarding, uint32(0), DirectorForwardSetting{
 		TcpTimeout: 900, FinTimeout: 120, UdpTimeout: 300, FreshLimit: 1 << 20,
 	})
 	return l
 }
 
-func (l *lane) put(t testing.TB, m *ebpf.Map, key, value any) {
-	t.Helper()
-	if err := m.Put(key, value); err != nil {
-		t.Fatal(err)
-	}
+// programs are those of the rig. What XDP forwards goes out as it came in.
+func (l *lane) programs() []program {
+	all := l.rig.programs()
+	all[0].forward = all[0].send
+	return all
 }
 
 // send makes s the server, and forgets all flows.
 func (l *lane) send(t testing.TB, s DirectorServer) {
 	t.Helper()
 	s.State = DirectorServerStateSERVER_UP
-	l.put(t, l.Servers, uint32(laneServer), s)
+	put(t, l.Servers, uint32(laneServer), s)
 	l.route(t)
 	for _, m := range []*ebpf.Map{l.Flows, l.Fresh} {
 		var key DirectorFlowKey
@@ -95,28 +91,15 @@ func (l *lane) route(t testing.TB) {
 	for i := range way {
 		way[i] = DirectorRoute{Until: math.MaxUint64, Interface: laneInterface, Mtu: l.mtu, Target: laneTarget, Source: laneSource}
 	}
-	l.put(t, l.Routes, uint32(laneServer), way)
+	put(t, l.Routes, uint32(laneServer), way)
 }
 
 // tunnelTo is a server behind a tunnel.
 func tunnelTo(source, address netip.Addr, kind DirectorTunnel) DirectorServer {
 	return DirectorServer{
-		Address: wire(address), Source: wire(source), Method: DirectorMethodMETHOD_TUN, Tunnel: kind,
+		Address: words(address), Source: words(source), Method: DirectorMethodMETHOD_TUN, Tunnel: kind,
 		TunnelPort: wirePort(gueService),
 	}
-}
-
-// wire is an address as the programs keep it.
-func wire(a netip.Addr) (w [4]uint32) {
-	b := a.As16()
-	for i := range w {
-		w[i] = binary.NativeEndian.Uint32(b[4*i:])
-	}
-	return w
-}
-
-func wirePort(port uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, port))
 }
 
 // result is what one of the programs is to make of a frame.
