@@ -18,13 +18,14 @@ import (
 // to it leads back by the interface that the frames of a test run come in by.
 type lane struct {
 	*rig
-	mtu uint32 // of the way
+	device uint32 // its index
+	mtu    uint32 // of the way
 }
 
 const (
-	laneServer    = 1 // its row
-	laneInterface = 1 // loopback
-	gueService    = 6080
+	laneServer = 1 // its row
+	laneDevice = 1 // loopback
+	gueService = 6080
 )
 
 // The MAC addresses of the way.
@@ -40,7 +41,7 @@ var (
 
 func newLane(t testing.TB) *lane {
 	t.Helper()
-	l := &lane{rig: newRig(t), mtu: 65535}
+	l := &lane{rig: newRig(t), device: laneDevice, mtu: 65535}
 	ring, err := ebpf.NewMap(l.ringSpec)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func (l *lane) route(t testing.TB) {
 	t.Helper()
 	way := make([]DirectorRoute, ebpf.MustPossibleCPU())
 	for i := range way {
-		way[i] = DirectorRoute{Until: math.MaxUint64, Interface: laneInterface, Mtu: l.mtu, Target: laneTarget, Source: laneSource}
+		way[i] = DirectorRoute{Until: math.MaxUint64, Interface: l.device, Mtu: l.mtu, Target: laneTarget, Source: laneSource}
 	}
 	put(t, l.Routes, uint32(laneServer), way)
 }

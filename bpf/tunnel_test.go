@@ -161,7 +161,7 @@ func TestTunnelBytes(t *testing.T) {
 }
 
 // TestTunnelTags: XDP keeps the tags of a frame that leaves as it came. What tc
-// does with them a test run does not show: see TestTunnelOnTheWire.
+// does with them a test run does not show: see TestTagsOnTheWire.
 func TestTunnelTags(t *testing.T) {
 	l := newLane(t)
 	eachTunnel(t, l, func(t *testing.T, k tunnelKind) {
