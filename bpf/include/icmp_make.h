@@ -25,7 +25,7 @@ enum icmp_type {
 #define ICMP6_MAX 1280 /* RFC 4443, 2.4 (c) */
 #define ICMP4_TOS 0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
 
-#define SUM_PART 128 /* bytes; a multiple of 4 */
+#define SUM_PART 64 /* bytes; a multiple of 4 */
 
 /*
  * The sum of a part of the frame, by the kernel's order of bytes. An odd length

@@ -94,47 +94,59 @@ service_from(const struct inner *in)
 }
 
 /*
+ * What a packet from the client would be given. The error stands in for that
+ * packet: the stack has no room for another.
+ */
+static __always_inline __u32 pick_for(const struct inner *in, __u32 id,
+				      struct packet *p)
+{
+	__be32 address[4];
+	__u32 row;
+
+	__builtin_memcpy(address, p->saddr, sizeof(address));
+	__builtin_memcpy(p->saddr, in->daddr, sizeof(p->saddr));
+	p->sport = in->dport;
+	row = pick(p, id, false);
+	__builtin_memcpy(p->saddr, address, sizeof(p->saddr));
+	p->sport = 0;
+	return row;
+}
+
+/*
  * The server whose packet to a client it was: that of the flow, or where none is
  * known what a packet of it would be given. A client of the page has none.
  */
-static __always_inline __u32 server_of(const struct inner *in,
+static __always_inline __u32 server_of(struct packet *p, const struct inner *in,
 				       const struct service *svc, struct way *w)
 {
 	struct flow_key key = { .port = in->dport, .service = svc->id };
-	struct packet client = { .sport = in->dport };
 	const struct forward_setting *set;
-	const struct forward *fwd;
 	const struct flow *flow;
-	__u32 zero = 0, id = svc->id;
+	__u32 zero = 0;
 
 	set = bpf_map_lookup_elem(&forwarding, &zero);
-	fwd = bpf_map_lookup_elem(&forwards, &id);
-	if (!set || !fwd)
+	if (!set)
 		return 0;
 	__builtin_memcpy(key.client, in->daddr, sizeof(key.client));
 	flow = flow_find(&key, set, w->now);
-	if (flow) {
-		w->port = flow->port;
-		w->source = flow->source;
-		return flow->server;
-	}
-	if (svc->mode == MODE_SORRY)
-		return 0;
-	__builtin_memcpy(client.saddr, in->daddr, sizeof(client.saddr));
-	return pick(&client, id, false);
+	if (!flow)
+		return svc->mode == MODE_SORRY ? 0 : pick_for(in, svc->id, p);
+	w->port = flow->port;
+	w->source = flow->source;
+	return flow->server;
 }
 
 static __always_inline enum verdict
 to_server(const struct frame *f, struct packet *p, const struct inner *in,
 	  const struct service *svc, struct way *w)
 {
-	const struct server *s;
+	__u32 row = server_of(p, in, svc, w);
+	const struct server *s = bpf_map_lookup_elem(&servers, &row);
 	enum verdict v = PARSED;
 
-	w->server = server_of(in, svc, w);
-	s = bpf_map_lookup_elem(&servers, &w->server);
-	if (!w->server || !s || s->state == SERVER_NONE)
+	if (!row || !s || s->state == SERVER_NONE)
 		return PASS_PROTOCOL;
+	w->server = row;
 	if (s->method == METHOD_NAT || s->method == METHOD_FULLNAT)
 		v = nat_error(f, p, in, w, s);
 	if (v != PASS_PROTOCOL)
