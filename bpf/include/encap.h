@@ -2,35 +2,280 @@
 #ifndef MAITRED_ENCAP_H
 #define MAITRED_ENCAP_H
 
+#include "headers.h"
+#include "pick.h"
+#include "route.h"
 #include "send.h"
 
-#pragma clang diagnostic ignored "-Wunused-parameter" /* placeholder */
-
 /*
- * What it must offer (deliver in forward.h calls it, in XDP and tc, inlined):
- *
- * encap_overhead: bytes of the outer header of a packet to the server. The
- * packet's size and these are within the way's MTU when encap is called.
- *
- * encap: puts the outer header in front of the packet. It also takes the inner
- * packet's hop, by hop(), at a time when XDP can no longer fail. Returns PARSED
- * when there is an Ethernet header of the right type at the start of the frame
- * (transmit writes its addresses afterwards; XDP comes with tags only where they
- * are to be kept, tc with none or with those that are to be kept, in the frame
- * or beside it); PASS_DEFERRED with an untouched frame where XDP has no room;
- * DROP_ERROR. p may be left as it is.
+ * The outer header of a tunnel: IPv4 in IPv4 (RFC 2003), IPv6 in IPv6 (RFC
+ * 2473), the one in the other (RFC 4213, RFC 2473), or any of these in UDP by
+ * draft-ietf-intarea-gue, variant 0.
  */
-static __always_inline __u32 encap_overhead(const struct packet *p,
-					    const struct server *s)
+
+/* GUE with no fields: version 0, C 0 and a header length of 0 are one zero. */
+struct gue {
+	struct udphdr udp;
+	__u8 control;
+	__u8 protocol;
+	__be16 flags;
+};
+
+/* The last field of the link header, and what follows it. */
+struct outer {
+	__be16 pad;
+	__be16 link;
+	union {
+		struct {
+			struct iphdr ip;
+			struct gue gue;
+		} v4;
+		struct {
+			struct ipv6hdr ip;
+			struct gue gue;
+		} v6;
+	};
+};
+
+/* What the outer header takes over from the packet. */
+struct carried {
+	__u32 total; /* bytes of the packet */
+	__u8 protocol;
+	__u8 tos; /* DSCP and ECN: RFC 6040, 4.1 */
+	bool df;
+};
+
+#define IP_DF 0x4000
+/* RFC 6335, 6: the dynamic ports; 14 bits are left for the flow. */
+#define GUE_PORT_FIRST 0xc000
+
+static __always_inline __u32 outer_ip_size(const struct server *s)
 {
+	return is_ipv4(s->address) ? sizeof(struct iphdr) :
+				     sizeof(struct ipv6hdr);
+}
+
+/* Bytes that the server's tunnel puts before a packet. */
+static __always_inline __u32 encap_overhead(const struct server *s)
+{
+	return outer_ip_size(s) +
+	       (s->tunnel == TUNNEL_GUE ? sizeof(struct gue) : 0);
+}
+
+static __always_inline int
+read_carried(const struct frame *f, const struct packet *p, struct carried *c)
+{
+	void *at = frame_start(f) + (p->l3 & 31);
+	struct ipv6hdr *v6 = at;
+	struct iphdr *v4 = at;
+
+	if (p->v6) {
+		if ((void *)(v6 + 1) > frame_end(f))
+			return -1;
+		c->protocol = IPPROTO_IPV6;
+		c->tos = bpf_ntohs(*(__be16 *)at) >> 4;
+		c->df = true;
+	} else {
+		if ((void *)(v4 + 1) > frame_end(f))
+			return -1;
+		c->protocol = IPPROTO_IPIP;
+		c->tos = v4->tos;
+		c->df = v4->frag_off & bpf_htons(IP_DF);
+	}
+	/* Segments yet to be cut may come to more than a header can say. */
+	c->total = p->total;
+	if (!f->xdp && ((struct __sk_buff *)f->ctx)->gso_size)
+		c->total = frame_length(f) - p->l3;
 	return 0;
 }
 
-static __always_inline enum verdict encap(const struct frame *f,
-					  struct packet *p, struct way *w,
-					  const struct server *s)
+/* As the kernel does it, what is longer than a header can say is 0 there. */
+static __always_inline __u16 length_field(__u32 length)
 {
-	return f->xdp ? PASS_DEFERRED : DROP_ERROR;
+	return length > 0xffff ? 0 : length;
+}
+
+/* The identification matters only where a router may make fragments. */
+static __always_inline void write_outer4(struct iphdr *ip,
+					 const struct carried *c,
+					 const struct server *s, __u8 protocol)
+{
+	__u16 total = length_field(c->total + encap_overhead(s));
+	__u16 flags = c->df ? IP_DF : 0;
+	__u16 id = c->df ? 0 : bpf_get_prandom_u32();
+	__u32 sum = (0x4500 | c->tos) + total + id + flags +
+		    (HOPS << 8 | protocol) + csum_address(s->source, false) +
+		    csum_address(s->address, false);
+
+	*ip = (struct iphdr){
+		.version = 4,
+		.ihl = sizeof(*ip) / 4,
+		.tos = c->tos,
+		.tot_len = bpf_htons(total),
+		.id = bpf_htons(id),
+		.frag_off = bpf_htons(flags),
+		.ttl = HOPS,
+		.protocol = protocol,
+		.check = bpf_htons(~csum_fold(sum)),
+		.saddr = s->source[3],
+		.daddr = s->address[3],
+	};
+}
+
+static __always_inline void write_outer6(struct ipv6hdr *ip,
+					 const struct carried *c,
+					 const struct server *s, __u8 protocol,
+					 __u32 hash)
+{
+	__u32 length = c->total + encap_overhead(s) - sizeof(*ip);
+
+	*ip = (struct ipv6hdr){
+		.payload_len = bpf_htons(length_field(length)),
+		.nexthdr = protocol,
+		.hop_limit = HOPS,
+	};
+	*(__be32 *)ip = bpf_htonl(6U << 28 | (__u32)c->tos << 20 |
+				  (hash & 0xfffff)); /* RFC 6438 */
+	__builtin_memcpy(&ip->saddr, s->source, sizeof(ip->saddr));
+	__builtin_memcpy(&ip->daddr, s->address, sizeof(ip->daddr));
+}
+
+/* No checksum, over IPv6 neither (RFC 6935): the inner ones are enough. */
+static __always_inline void write_gue(struct gue *g, const struct carried *c,
+				      const struct server *s, __u32 hash)
+{
+	*g = (struct gue){
+		.udp.source = bpf_htons(GUE_PORT_FIRST | (hash & 0x3fff)),
+		.udp.dest = s->tunnel_port,
+		.udp.len = bpf_htons(length_field(c->total + sizeof(*g))),
+		.protocol = c->protocol,
+	};
+}
+
+/* A global function: see those of director.c. */
+__noinline int write_outer(struct outer *o, const struct carried *c,
+			   const struct server *s, __u32 hash)
+{
+	bool gue;
+	__u8 protocol;
+
+	if (!o || !c || !s)
+		return -1;
+	gue = s->tunnel == TUNNEL_GUE;
+	protocol = gue ? IPPROTO_UDP : c->protocol;
+	if (is_ipv4(s->address)) {
+		o->link = bpf_htons(ETH_P_IP);
+		write_outer4(&o->v4.ip, c, s, protocol);
+		write_gue(&o->v4.gue, c, s, hash);
+	} else {
+		o->link = bpf_htons(ETH_P_IPV6);
+		write_outer6(&o->v6.ip, c, s, protocol, hash);
+		write_gue(&o->v6.gue, c, s, hash);
+	}
+	return 0;
+}
+
+static __always_inline long store_outer(const struct frame *f, __u32 l3,
+					const struct outer *o, __u32 overhead)
+{
+	return frame_store(f, l3 - sizeof(o->link), &o->link,
+			   sizeof(o->link) + overhead);
+}
+
+/* Carries the tags along: all of the link header that transmit leaves. */
+static __always_inline enum verdict encap_xdp(const struct frame *f,
+					      const struct packet *p,
+					      const struct outer *o,
+					      __u32 overhead)
+{
+	struct vlan_tag tags[TAGS_MAX];
+	void *at = frame_start(f) + 2 * ETH_ALEN;
+
+	if (at + sizeof(tags) > frame_end(f))
+		return DROP_ERROR;
+	__builtin_memcpy(tags, at, sizeof(tags));
+	if (bpf_xdp_adjust_head(f->ctx, -(int)overhead))
+		return PASS_DEFERRED;
+	at = frame_start(f) + 2 * ETH_ALEN;
+	if (at + sizeof(tags) > frame_end(f))
+		return DROP_ERROR;
+	__builtin_memcpy(at, tags, sizeof(tags));
+	if (hop(f, p->l3 + overhead, p->v6) ||
+	    store_outer(f, p->l3, o, overhead))
+		return DROP_ERROR;
+	return PARSED;
+}
+
+/*
+ * The kernel's helper grows no packet with a tag in the data: the outermost is
+ * taken off meanwhile, which lifts a second one out of the data too, and put
+ * back.
+ */
+static __always_inline long outermost_tag(struct __sk_buff *skb,
+					  struct vlan_tag *tag)
+{
+	__be16 link[2];
+
+	if (skb->vlan_present) {
+		tag->proto = skb->vlan_proto;
+		tag->tci = skb->vlan_tci;
+		return 0;
+	}
+	if (bpf_skb_load_bytes(skb, 2 * ETH_ALEN, link, sizeof(link)))
+		return -1;
+	tag->proto = link[0];
+	tag->tci = bpf_ntohs(link[1]);
+	return 0;
+}
+
+/*
+ * FIXED_GSO: segments yet to be cut have been measured with the outer header,
+ * and datagrams must not be cut otherwise than their sender wanted.
+ */
+static __always_inline enum verdict encap_tc(const struct frame *f,
+					     const struct packet *p,
+					     const struct outer *o,
+					     __u32 overhead, bool gue)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	bool tagged = p->l3 > ETH_HLEN;
+	struct vlan_tag tag = {};
+
+	flags |= o->link == bpf_htons(ETH_P_IP) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 :
+						  BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	if (gue)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+	if (hop(f, p->l3, p->v6))
+		return DROP_ERROR;
+	if (tagged && (outermost_tag(f->ctx, &tag) || bpf_skb_vlan_pop(f->ctx)))
+		return DROP_ERROR;
+	if (bpf_skb_adjust_room(f->ctx, (int)overhead, BPF_ADJ_ROOM_MAC, flags))
+		return DROP_ERROR;
+	if (store_outer(f, ETH_HLEN, o, overhead))
+		return DROP_ERROR;
+	if (tagged && bpf_skb_vlan_push(f->ctx, tag.proto, tag.tci))
+		return DROP_ERROR;
+	return PARSED;
+}
+
+/*
+ * Puts the packet, one hop on, into the server's tunnel. The link header has its
+ * tags and its EtherType then, and waits for its addresses. PASS_DEFERRED and an
+ * untouched frame where XDP has no room before it.
+ */
+static __always_inline enum verdict
+encap(const struct frame *f, const struct packet *p, const struct server *s)
+{
+	__u32 hash = client_hash(p->saddr, p->sport) >> 32;
+	__u32 overhead = encap_overhead(s);
+	struct carried c = {};
+	struct outer o = {};
+
+	if (read_carried(f, p, &c) || write_outer(&o, &c, s, hash))
+		return DROP_ERROR;
+	if (f->xdp)
+		return encap_xdp(f, p, &o, overhead);
+	return encap_tc(f, p, &o, overhead, s->tunnel == TUNNEL_GUE);
 }
 
 #endif

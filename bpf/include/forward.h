@@ -30,7 +30,7 @@ deliver(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 	if (!sendable(f, p, w))
 		return PASS_DEFERRED;
 	if (s->method == METHOD_TUN)
-		overhead = encap_overhead(p, s);
+		overhead = encap_overhead(s);
 	if (w->route.mtu && packet_size(f, p) + overhead > w->route.mtu) {
 		w->route.mtu -= overhead;
 		return f->xdp ? PASS_DEFERRED : ANSWER_TOO_BIG;
@@ -43,7 +43,7 @@ deliver(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 	case METHOD_DR:
 		break;
 	case METHOD_TUN:
-		done = encap(f, p, w, s);
+		done = encap(f, p, s);
 		break;
 	case METHOD_NAT:
 	case METHOD_FULLNAT:
