@@ -44,7 +44,7 @@ func (e *engine) derive() {
 	told := map[string]bool{}
 	for _, notice := range w.Notices {
 		if told[notice] = true; !e.told[notice] {
-			e.log.Warn(notice)
+			e.log.Warn("not all can be forwarded as it is wanted", "why", notice)
 		}
 	}
 	e.told = told

@@ -72,20 +72,20 @@ func (u *unprobed) DetachProbe() error           { u.there = false; return nil }
 // TestBalanceStory has the kernel's tables and those in memory go through the same
 // stories: they hold the same at the end of each scene, and nothing after all.
 func TestBalanceStory(t *testing.T) {
-	for _, m := range []config.Method{config.NAT, config.FULLNAT, config.TUN, config.DR} {
-		t.Run(string(m), func(t *testing.T) {
-			k, real := fake.New(), openMaps(t)
+	for _, method := range []config.Method{config.NAT, config.FULLNAT, config.TUN, config.DR} {
+		t.Run(string(method), func(t *testing.T) {
+			k, m := fake.New(), openMaps(t)
 			var engines []*reconcile.Engine
 			for _, targets := range [][]reconcile.Target{
 				{reconcile.NewSorry(k, k), reconcile.NewBalance(k)},
-				{reconcile.NewSorry(real, real), reconcile.NewBalance(&unprobed{Maps: real})},
+				{reconcile.NewSorry(m, m), reconcile.NewBalance(&unprobed{Maps: m})},
 			} {
 				engines = append(engines, reconcile.New(reconcile.Options{
 					Targets: targets, Logger: quiet(),
 					OnRepair: func(d reconcile.Drift) { t.Errorf("repair %s", d.What) },
 				}))
 			}
-			for _, s := range storyOf(config.ForwardingEBPF, m) {
+			for _, s := range storyOf(config.ForwardingEBPF, method) {
 				for _, e := range engines {
 					e.Update(s.want)
 					for range 2 { // the second finds all as it should be
@@ -94,15 +94,15 @@ func TestBalanceStory(t *testing.T) {
 						}
 					}
 				}
-				if got, want := tables(t, real), tables(t, k); got != want {
+				if got, want := tables(t, m), tables(t, k); got != want {
 					t.Errorf("%s: the kernel has\n%s\ninstead of\n%s", s.name, got, want)
 				}
 			}
 			if err := engines[1].Withdraw(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if left, err := reconcile.NewBalance(real).Holds(context.Background()); err != nil || left {
-				t.Errorf("after all it holds something: %t, %v\n%s", left, err, tables(t, real))
+			if left, err := reconcile.NewBalance(m).Holds(context.Background()); err != nil || left {
+				t.Errorf("after all it holds something: %t, %v\n%s", left, err, tables(t, m))
 			}
 		})
 	}

@@ -35,7 +35,7 @@ type backList struct {
 	tables   BackTable
 	key      maps.Key
 	services []maps.Key
-	any      bool // the row stays, whoever is in it
+	stays    bool // the row, whoever is in it
 }
 
 // planBacks leads answers back before anything is sent that is answered, and as
@@ -62,10 +62,10 @@ func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effec
 	was, there := has.backs[key]
 	// One that has no place any more, a pass that failed has left; it can't be written.
 	known := only(was, func(k maps.Key) bool { _, ok := has.shares[virtualOf(k)]; return ok || w.undecided(k) })
-	wanted, any := has.wantedBack(w, key)
+	wanted, stays := has.wantedBack(w, key)
 	wanted = joined(wanted, only(known, w.undecided))
-	any = any || len(wanted) > 0 || there && key.Proto == protoIPIP && len(w.Leave) > 0
-	list := &backList{tables: has.tables, key: key, services: known, any: any}
+	stays = stays || len(wanted) > 0 || there && key.Proto == protoIPIP && len(w.Leave) > 0
+	list := &backList{tables: has.tables, key: key, services: known, stays: stays}
 	for _, k := range wanted {
 		if !slices.Contains(known, k) {
 			effects = append(effects, list.add(k, wanted))
@@ -81,9 +81,9 @@ func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effec
 		}
 	}
 	switch empty := len(wanted)+len(was) == 0; {
-	case any && !there && empty:
+	case stays && !there && empty:
 		effects = append(effects, list.write())
-	case !any && there && empty:
+	case !stays && there && empty:
 		effects = append(effects, list.remove(going))
 	}
 	return effects
@@ -116,12 +116,12 @@ const backMost = 16
 // false: none, and nothing is wanted there.
 func (has balanceRows) wantedBack(w Want, key maps.Key) ([]maps.Key, bool) {
 	var services, full []maps.Key
-	any := false
+	stays := false
 	for _, b := range w.Backs[key] {
 		if !has.stays(w, b.Server) {
 			continue
 		}
-		any = true
+		stays = true
 		switch b.Server.Method {
 		case maps.MethodNAT:
 			services = append(services, keyOf(b.Service))
@@ -132,7 +132,7 @@ func (has balanceRows) wantedBack(w Want, key maps.Key) ([]maps.Key, bool) {
 	}
 	room := max(0, backMost-len(joined(services, nil)))
 	full = joined(full, nil)
-	return joined(services, full[:min(len(full), room)]), any
+	return joined(services, full[:min(len(full), room)]), stays
 }
 
 // joined is all of both, in a fixed order.
@@ -163,7 +163,7 @@ func wayGroup(key, service maps.Key) Group {
 
 // put writes the row with these services, and takes one away that nobody needs.
 func (l *backList) put(services []maps.Key) (err error) {
-	if len(services) == 0 && !l.any {
+	if len(services) == 0 && !l.stays {
 		err = l.tables.DeleteBack(l.key)
 	} else {
 		err = l.tables.PutBack(l.key, services)

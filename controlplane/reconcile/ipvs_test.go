@@ -79,22 +79,7 @@ func TestIPVSTable(t *testing.T) {
 		putAll(t, k, want)
 		sameTable(t, k, want)
 	}
-	services, err := other.Services()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range services {
-		flags := ipvs.ServiceHashed
-		if s.Scheduler == "sh" {
-			flags |= ipvs.ServiceSchedulerOpt1 // sh-fallback
-		}
-		if want[config.Virtual{Addr: netip.AddrPortFrom(s.Address, s.Port), Proto: map[ipvs.Protocol]config.Protocol{ipvs.TCP: config.TCP, ipvs.UDP: config.UDP}[s.Protocol]}].Ports {
-			flags |= ipvs.ServiceSchedulerOpt2 // sh-port, mh-port
-		}
-		if s.Flags != flags || s.Netmask.Bits() != s.Address.BitLen() {
-			t.Errorf("%s:%d %s has flags %v and netmask %v", s.Address, s.Port, s.Scheduler, s.Flags, s.Netmask)
-		}
-	}
+	sameFlags(t, other, want)
 	for range 2 { // and so is deleting
 		for v, f := range want {
 			for server := range f.Destinations {
@@ -107,6 +92,29 @@ func TestIPVSTable(t *testing.T) {
 			}
 		}
 		sameTable(t, k, map[config.Virtual]reconcile.Forward{})
+	}
+}
+
+// sameFlags sees with the eyes of somebody else that services have the flags of
+// their schedulers, and no netmask of their own.
+func sameFlags(t *testing.T, other ipvs.Client, want map[config.Virtual]reconcile.Forward) {
+	t.Helper()
+	protocols := map[ipvs.Protocol]config.Protocol{ipvs.TCP: config.TCP, ipvs.UDP: config.UDP}
+	services, err := other.Services()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range services {
+		flags := ipvs.ServiceHashed
+		if s.Scheduler == "sh" {
+			flags |= ipvs.ServiceSchedulerOpt1 // sh-fallback
+		}
+		if want[config.Virtual{Addr: netip.AddrPortFrom(s.Address, s.Port), Proto: protocols[s.Protocol]}].Ports {
+			flags |= ipvs.ServiceSchedulerOpt2 // sh-port, mh-port
+		}
+		if s.Flags != flags || s.Netmask.Bits() != s.Address.BitLen() {
+			t.Errorf("%s:%d %s has flags %v and netmask %v", s.Address, s.Port, s.Scheduler, s.Flags, s.Netmask)
+		}
 	}
 }
 
