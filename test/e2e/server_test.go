@@ -34,6 +34,7 @@ type realServer struct {
 	host   netlab.Host
 	vips   []netip.Addr // that a server holds which answers past the director
 	sick   atomic.Bool
+	hurry  atomic.Bool // slow downloads end
 	probes atomic.Int64
 	http   *http.Server
 	udp    []net.PacketConn
@@ -55,7 +56,7 @@ func (r *realServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case "/stream":
 		r.stream(w, req)
 	case "/bytes":
-		serveBytes(w, req)
+		r.serveBytes(w, req)
 	case "/sink":
 		serveSink(w, req)
 	default:

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -40,8 +41,9 @@ func digestOf(n int64) string {
 	return digest(h)
 }
 
-// serveBytes sends n bytes, and not faster than rate bytes a second if given.
-func serveBytes(w http.ResponseWriter, req *http.Request) {
+// serveBytes sends n bytes, and not faster than rate bytes a second if given,
+// until all is to be done with.
+func (r *realServer) serveBytes(w http.ResponseWriter, req *http.Request) {
 	n, err := strconv.ParseInt(req.FormValue("n"), 10, 64)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -56,7 +58,7 @@ func serveBytes(w http.ResponseWriter, req *http.Request) {
 		if err != nil {
 			return
 		}
-		if rate > 0 {
+		if rate > 0 && !r.hurry.Load() {
 			_ = http.NewResponseController(w).Flush()
 			time.Sleep(time.Until(began.Add(time.Duration(float64(sent) / float64(rate) * float64(time.Second)))))
 		}
@@ -120,8 +122,14 @@ func (d *download) fetch(ctx context.Context, from netlab.Host, url string) erro
 	return nil
 }
 
+// httpFrom waits no longer for a connection than anybody would.
 func httpFrom(host netlab.Host) *http.Client {
-	return &http.Client{Transport: &http.Transport{DialContext: host.DialContext, DisableKeepAlives: true}}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return host.DialContext(ctx, network, address)
+	}
+	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }
 
 // goes wants the download to be under way, and something more to come.
@@ -130,7 +138,7 @@ func (d *download) goes() error {
 	for deadline := time.Now().Add(patience); d.got.Load() == before; time.Sleep(time.Millisecond) {
 		select {
 		case <-d.ended:
-			return fmt.Errorf("it has ended after %d of %d bytes: %w", d.got.Load(), d.size, d.err)
+			return fmt.Errorf("it has ended after %d of %d bytes: %w", d.got.Load(), d.size, cmp.Or(d.err, io.EOF))
 		default:
 		}
 		if time.Now().After(deadline) {
@@ -145,7 +153,8 @@ func (d *download) close() {
 	<-d.ended
 }
 
-// cmdDownload begins one, wants it to be under way, or wants it whole.
+// cmdDownload begins one, wants it to be under way, or wants it whole: what is
+// left of it then comes as fast as it can.
 func cmdDownload(ts *testscript.TestScript, _ bool, args []string) {
 	const usage = "usage: download NAME start ADDRESS SIZE [RATE], download NAME goes|done"
 	s := stageOf(ts)
@@ -163,6 +172,9 @@ func cmdDownload(ts *testscript.TestScript, _ bool, args []string) {
 	case args[1] == "goes" && d != nil:
 		ts.Check(d.goes())
 	case args[1] == "done" && d != nil:
+		for _, r := range s.servers {
+			r.hurry.Store(true)
+		}
 		<-d.ended
 		ts.Check(d.err)
 	default:
