@@ -132,6 +132,8 @@ func (e *fakeEngine) Targets() []api.Target {
 
 func (e *fakeEngine) Forwarding(config.Forwarding) (by, note string) { return "none", "no IPVS here" }
 
+func (e *fakeEngine) Notices() []string { return []string{"no route leads to 10.0.0.11"} }
+
 func (e *fakeEngine) Slots(s state.State, _ config.Virtual) (map[maps.ServerID]int, bool) {
 	return e.slots, e.slots != nil
 }

@@ -51,6 +51,8 @@ type Engine interface {
 	Targets() []api.Target
 	// Forwarding tells who forwards to real servers, and why.
 	Forwarding(f config.Forwarding) (by, note string)
+	// Notices tell what is wanted and cannot be had on this machine.
+	Notices() []string
 	// Refuse tells what of a configuration that engine cannot do.
 	Refuse(cfg *config.Config) []error
 }

@@ -5,24 +5,33 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/reconcile"
 	"github.com/maitred-lb/maitred/controlplane/state"
-	"github.com/maitred-lb/maitred/maps"
+	kernel "github.com/maitred-lb/maitred/maps"
 )
 
 // Rings tells how new flows are shared out.
 type Rings interface {
 	// Slots counts the slots of each server in the ring of a virtual service;
 	// false where there is no ring.
-	Slots(s state.State, v config.Virtual) (map[maps.ServerID]int, bool)
+	Slots(s state.State, v config.Virtual) (map[kernel.ServerID]int, bool)
 }
 
 // Slots implements Rings.
-func (e *engine) Slots(s state.State, v config.Virtual) (map[maps.ServerID]int, bool) {
+func (e *engine) Slots(s state.State, v config.Virtual) (map[kernel.ServerID]int, bool) {
 	return reconcile.Derive(s, e.known()).Slots(v)
+}
+
+// Notices implements Engine.
+func (e *engine) Notices() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.told))
 }
 
 // Ring tells how the new flows of a service are shared out. It is of the service's

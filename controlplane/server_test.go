@@ -194,6 +194,9 @@ func TestStatus(t *testing.T) {
 	if len(st.Probes) != 2 || len(st.Targets) != 1 || len(st.Attachments) != 1 || st.Verdicts["page"].Packets != 4 {
 		t.Errorf("status %+v", st)
 	}
+	if d := cmp.Diff([]string{"no route leads to 10.0.0.11"}, st.Notices); d != "" {
+		t.Errorf("notices (-want +got):\n%s", d)
+	}
 	if st.PID != os.Getpid() || st.Version != "test" || st.Config.File != "maitred.yaml" || st.Config.Loaded.IsZero() {
 		t.Errorf("identity %+v", st)
 	}

@@ -25,6 +25,7 @@ func (s *Server) Status(context.Context) api.Status {
 		Targets: s.parts.Engine.Targets(),
 	}
 	out.InSync = api.InSync(out.Targets)
+	out.Notices = s.parts.Engine.Notices()
 	out.Forwarding, out.ForwardingNote = s.parts.Engine.Forwarding(st.Config.Director.Forwarding)
 	out.Probes, out.Lateness = s.parts.Prober.Probes()
 	var err error

@@ -25,6 +25,7 @@ type explainedService struct {
 	api.Service
 	WhyEngine string            `json:"why_engine,omitempty"`
 	Places    []api.Attachment  `json:"attachments"`
+	Notices   []string          `json:"notices,omitempty"` // of the whole director
 	Ring      *api.Ring         `json:"ring,omitempty"`
 	Members   []explainedServer `json:"members"` // the servers that can serve it
 	Events    []api.Event       `json:"events"`
@@ -162,7 +163,7 @@ func explainStatus(st api.Status, events []api.Event, name string) explanation {
 }
 
 func explainService(st api.Status, events []api.Event, s api.Service) explainedService {
-	out := explainedService{Service: s, WhyEngine: st.ForwardingNote, Places: st.Attachments}
+	out := explainedService{Service: s, WhyEngine: st.ForwardingNote, Places: st.Attachments, Notices: st.Notices}
 	names := []string{s.Name}
 	for _, server := range st.Servers {
 		if server.Pool == s.Pool && slices.Contains(s.Servers, server.Name) {

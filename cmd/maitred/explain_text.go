@@ -117,6 +117,9 @@ func (x *explainer) engine(s explainedService) {
 	for _, at := range s.Places {
 		x.line("at", "%s", placeText(at, s.Engine))
 	}
+	for _, notice := range s.Notices {
+		x.line("note", "%s", notice)
+	}
 	if s.Ring != nil {
 		x.line("ring", "%s", ringText(*s.Ring, s.Live))
 	}

@@ -69,6 +69,7 @@ func example() api.Status {
 			{Interface: "eth1", Index: 3, TC: true, NoXDP: "create link: operation not supported"},
 		},
 		Verdicts: map[string]api.Counter{"answer_last": {Packets: 812, Bytes: 90000}, "pass_not_ip": {Packets: 7, Bytes: 420}},
+		Notices:  []string{"no route leads to the server 10.0.0.11 of pool app"},
 		Problems: []string{"list pinned links: permission denied"},
 	}
 }

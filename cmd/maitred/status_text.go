@@ -38,6 +38,9 @@ func (a *app) identity(st api.Status) string {
 			fmt.Fprintf(&b, "  %s\n", line)
 		}
 	}
+	for _, notice := range st.Notices {
+		fmt.Fprintf(&b, "note: %s\n", notice)
+	}
 	for _, problem := range st.Problems {
 		fmt.Fprintf(&b, "not to be found out: %s\n", problem)
 	}

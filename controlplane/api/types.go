@@ -25,6 +25,8 @@ type Status struct {
 	Targets     []Target           `json:"targets"`
 	Attachments []Attachment       `json:"attachments"`
 	Verdicts    map[string]Counter `json:"verdicts"` // of the programs, all services
+	// Notices are what is wanted and cannot be had on this machine.
+	Notices []string `json:"notices,omitempty"`
 	// Problems are what the daemon could not find out for this answer.
 	Problems []string `json:"problems,omitempty"`
 }
