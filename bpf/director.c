@@ -124,7 +124,9 @@ static __always_inline enum verdict answered(const struct frame *f,
 	if (f->xdp && p->part != PART_WHOLE)
 		return PASS_NO_SERVICE;
 	w->now = bpf_ktime_get_coarse_ns();
-	v = DO(back, f, p, w);
+	v = trail(p, w);
+	if (v == PARSED)
+		v = DO(back, f, p, w);
 	if (v == PASS_NO_SERVICE && !f->xdp)
 		v = checked_tc(f->ctx, p, w);
 	return v;
