@@ -39,7 +39,8 @@ static __always_inline enum verdict go_back(const struct frame *f,
 					    struct packet *p, struct way *w,
 					    const struct flow_key *client)
 {
-	const struct forward *fwd = bpf_map_lookup_elem(&forwards, &w->service);
+	__u32 id = w->service;
+	const struct forward *fwd = bpf_map_lookup_elem(&forwards, &id);
 	struct ends to = { .dport = client->port };
 	bool self;
 
@@ -64,9 +65,10 @@ static __always_inline enum verdict go_back(const struct frame *f,
 static __always_inline void tally_back(const struct packet *p,
 				       const struct way *w, __u32 bytes)
 {
-	struct tally *t = bpf_map_lookup_elem(&tallies, &w->server);
+	__u32 row = w->server;
+	struct tally *t = bpf_map_lookup_elem(&tallies, &row);
 
-	if (!w->server || !t)
+	if (!row || !t)
 		return;
 	t->back_packets++;
 	t->back_bytes += bytes;
@@ -99,10 +101,8 @@ static __always_inline enum verdict nat_back(const struct frame *f,
 		v = go_back(f, p, w, &client);
 	if (v == PASS_NO_SERVICE)
 		w->service = 0;
-	if (v != FORWARD_BACK && v != FORWARD_PROBE)
+	if (p->quoted || (v != FORWARD_BACK && v != FORWARD_PROBE))
 		return v;
-	if (p->part == PART_FIRST)
-		fragment_put(p, w, &client, true);
 	tally_back(p, w, bytes);
 	if (w->touch)
 		touch_back(p, w, &client);

@@ -39,22 +39,25 @@ __noinline int claim(const struct binding_key *at, const struct flow_key *key,
 	__u32 zero = 0;
 	const struct forward_setting *set =
 		bpf_map_lookup_elem(&forwarding, &zero);
+	struct binding own = {};
+	struct binding_key place;
 	const struct binding *row;
 	const struct flow *other;
-	struct binding own = {};
 
 	if (!at || !key || !set)
 		return 0;
 	own.flow = *key;
-	row = bpf_map_lookup_elem(&bindings, at);
+	place = *at;
+	row = bpf_map_lookup_elem(&bindings, &place);
 	if (!row)
-		return !bpf_map_update_elem(&bindings, at, &own, BPF_NOEXIST);
+		return !bpf_map_update_elem(&bindings, &place, &own,
+					    BPF_NOEXIST);
 	if (same_flow(&row->flow, key))
 		return 1;
 	other = flow_find(&row->flow, set, now);
 	if (other && holds(other, at))
 		return 0;
-	return !bpf_map_update_elem(&bindings, at, &own, BPF_ANY);
+	return !bpf_map_update_elem(&bindings, &place, &own, BPF_ANY);
 }
 
 /* The address and port that a packet to the server goes to. */

@@ -2,9 +2,7 @@
 #ifndef MAITRED_FRAGMENT_H
 #define MAITRED_FRAGMENT_H
 
-#include "parse.h"
-#include "tables.h"
-#include "way.h"
+#include "trail.h"
 
 /*
  * The later fragments of a datagram have no ports and go where the first went.
@@ -23,34 +21,34 @@ static __always_inline struct fragment_key fragment_of(const struct packet *p)
 		.protocol = p->v6 ? 0 : p->protocol,
 	};
 
-	__builtin_memcpy(key.saddr, p->saddr, sizeof(key.saddr));
-	__builtin_memcpy(key.daddr, p->daddr, sizeof(key.daddr));
+	copy_address(key.saddr, p->saddr);
+	copy_address(key.daddr, p->daddr);
 	return key;
 }
 
-/* Notes where a first fragment goes: to the way's server or, back, from it. */
-static __always_inline void fragment_put(const struct packet *p,
-					 const struct way *w,
-					 const struct flow_key *flow, bool back)
+/*
+ * Notes where a first fragment goes: to the way's server, or from that to the
+ * client that its trail leads to. A function of its own, for it takes much of the
+ * stack.
+ */
+__noinline int fragment_note(const struct packet *p, const struct way *w,
+			     bool back)
 {
-	struct fragment_key key = fragment_of(p);
-	struct fragment_way way = {
-		.flow = *flow,
-		.server = w->server,
-		.back = back,
-		.source = w->source,
-	};
+	struct fragment_way way = {};
+	struct fragment_key key;
 
-	bpf_map_update_elem(&fragments, &key, &way, BPF_ANY);
-}
-
-static __always_inline void fragment_note(const struct packet *p,
-					  const struct way *w)
-{
-	struct flow_key flow = { .port = p->sport, .service = w->service };
-
-	__builtin_memcpy(flow.client, p->saddr, sizeof(flow.client));
-	fragment_put(p, w, &flow, false);
+	if (!p || !w)
+		return 0;
+	key = fragment_of(p);
+	way.server = w->server;
+	way.source = w->source;
+	way.back = back;
+	way.flow.port = p->sport;
+	way.flow.service = w->service;
+	copy_address(way.flow.client, p->saddr);
+	if (back && !client_of(p, w, &way.flow))
+		return 0;
+	return bpf_map_update_elem(&fragments, &key, &way, BPF_ANY);
 }
 
 #endif

@@ -141,17 +141,29 @@ write_ends_skb(const struct frame *f, const struct packet *p,
 				   udp && !check ? BPF_F_RECOMPUTE_CSUM : 0);
 }
 
-/* What p says of the packet is left as it was. */
-static __always_inline long write_ends(const struct frame *f,
-				       const struct packet *p,
+/* What p says of the packet is left as it was. An ICMP error is requote's. */
+static __always_inline long write_ends(const struct frame *f, struct packet *p,
 				       const struct ends *to)
 {
 	__u16 addresses = address_change((const struct ends *)p, to);
 	__u16 ports = port_change((const struct ends *)p, to);
 
+	if (!f->xdp && p->quoted) {
+		*(struct ends *)p = *to;
+		return 0;
+	}
 	if (f->xdp)
 		return write_ends_xdp(f, p, to, addresses, ports);
 	return write_ends_skb(f, p, to, addresses, ports);
+}
+
+static __always_inline bool is_translated(const struct way *w)
+{
+	__u32 row = w->server;
+	const struct server *s = bpf_map_lookup_elem(&servers, &row);
+
+	return s &&
+	       (s->method == METHOD_NAT || s->method == METHOD_FULLNAT);
 }
 
 /*
@@ -159,7 +171,7 @@ static __always_inline long write_ends(const struct frame *f,
  * has the director's in place of the client's.
  */
 static __always_inline enum verdict nat_out(const struct frame *f,
-					    const struct packet *p,
+					    struct packet *p,
 					    const struct way *w,
 					    const struct server *s)
 {
