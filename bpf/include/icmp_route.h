@@ -131,7 +131,8 @@ static __always_inline enum verdict icmp_error(const struct frame *f,
 		return PASS_NO_SERVICE;
 	row = server_of(p, svc, w);
 	s = bpf_map_lookup_elem(&servers, &row);
-	if (!row || !s || s->state == SERVER_NONE)
+	if (!row || !s || s->state == SERVER_NONE ||
+	    (s->method == METHOD_FULLNAT && !w->port))
 		return PASS_PROTOCOL;
 	w->server = row;
 	w->service = svc->id;
