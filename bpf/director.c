@@ -124,7 +124,6 @@ static __always_inline enum verdict answered(const struct frame *f,
 
 	if (f->xdp && p->part != PART_WHOLE)
 		return PASS_NO_SERVICE;
-	w->now = bpf_ktime_get_coarse_ns();
 	v = trail(p, w);
 	if (v == PARSED && p->part == PART_FIRST)
 		fragment_note(p, w, true);

@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 
@@ -165,7 +166,7 @@ func TestNATWayBack(t *testing.T) {
 		t.Run("expired", func(t *testing.T) {
 			last := answer
 			last.ip.TTL = 1
-			r.stopped(t, p, n, last.between(n.server, n.source))
+			r.stopped(t, p, n, last.between(n.server, n.source), DirectorVerdictANSWER_EXPIRED, [2]uint8{11, 3}, 0)
 		})
 		t.Run("too big", func(t *testing.T) {
 			headers := len(answer.between(n.server, n.source)) - len(answer.payload) - 14
@@ -173,7 +174,7 @@ func TestNATWayBack(t *testing.T) {
 			big.payload = bytesOf(1500 - headers)
 			r.back(t, p, n, big)
 			big.payload = bytesOf(1501 - headers)
-			r.stopped(t, p, n, big.between(n.server, n.source))
+			r.stopped(t, p, n, big.between(n.server, n.source), DirectorVerdictANSWER_TOO_BIG, [2]uint8{3, 2}, 1500)
 		})
 		t.Run("not allowed", func(t *testing.T) {
 			if err := r.Devices.Delete(uint32(r.near)); err != nil {
@@ -189,12 +190,37 @@ func TestNATWayBack(t *testing.T) {
 	})
 }
 
-// stopped runs a server's frame that can't go on as it is, for which tc will have
-// an answer and XDP none.
-func (r *forwardRig) stopped(t *testing.T, p program, n nat, frame []byte) {
+// stopped runs a server's frame that can't go on as it is. tc says so to the server,
+// about what it has sent and in the name of whom it has sent it to; XDP leaves it
+// to tc. kinds are the types of ICMP and ICMPv6.
+func (r *forwardRig) stopped(t *testing.T, p program, n nat, frame []byte, v DirectorVerdict, kinds [2]uint8, mtu uint32) {
 	t.Helper()
 	if p.name == "xdp" {
 		r.deferred(t, r.far, n, frame)
+		return
+	}
+	const needFragment, control = 4, 0xc0
+	m := packet.ICMP{
+		Src: n.source.Addr(), Dst: n.server.Addr(), Type: kinds[0], Rest: mtu, Payload: packet.Quote(frame),
+		IP: packet.IP{TOS: control}, Link: packet.Link{Src: packet.DefaultDstMAC, Dst: packet.DefaultSrcMAC},
+	}
+	if mtu != 0 {
+		m.Code = needFragment
+	}
+	if n.vip.Addr().Is6() {
+		m.Type, m.Code, m.IP.TOS = kinds[1], 0, 0
+	}
+	p.from = r.far
+	before := r.counts(t)
+	ret, out, err := p.run(frame)
+	if err != nil || ret != p.expected(v) {
+		t.Fatalf("returned %d, want %d: %v", ret, p.expected(v), err)
+	}
+	if got, want := r.since(before, r.counts(t)), counted(n.id, r.names[v], 1, uint64(len(frame))); got != want {
+		t.Errorf("counted %s, want %s", got, want)
+	}
+	if got := drawn(out, m.Bytes()); !bytes.Equal(got, m.Bytes()) {
+		t.Errorf("answer is wrong:\n got  %x\n want %x", got, m.Bytes())
 	}
 }
 

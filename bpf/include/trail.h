@@ -70,6 +70,7 @@ static __always_inline enum verdict trail_gateway(const struct packet *p,
 	back = bpf_map_lookup_elem(&backs, &at);
 	if (!back)
 		return PASS_NO_SERVICE;
+	w->now = bpf_ktime_get_coarse_ns();
 	for (__u32 i = 0; i < BACK_MAX && i < back->count; i++) {
 		met |= trace(p, w, back->service[i]);
 		if (met & TRACE_FOUND)
@@ -131,6 +132,7 @@ static __always_inline bool trail_full(const struct packet *p, struct way *w,
 	row = binding_of(p, source, &at);
 	if (!row)
 		return false;
+	w->now = bpf_ktime_get_coarse_ns();
 	flow = flow_find(&row->flow, set, w->now);
 	if (!flow || !holds(flow, &at))
 		return false;
@@ -141,7 +143,8 @@ static __always_inline bool trail_full(const struct packet *p, struct way *w,
 }
 
 /*
- * PARSED: w has the service and, if there is a flow, the server; with full NAT
+ * The clock is read where there is something to time: most packets to no service
+ * are no answers. PARSED: w has the service and, if there is a flow, the server; with full NAT
  * the director's address and port. Of p only the ends and the flags are read.
  */
 __noinline enum verdict trail(const struct packet *p, struct way *w)
