@@ -141,8 +141,7 @@ static __always_inline bool nat_keep(const struct packet *p,
 	const struct forward_setting *set =
 		bpf_map_lookup_elem(&forwarding, &zero);
 
-	return set && nth < source_count(set, p->v6) &&
-	       claim(&at, key, w->now);
+	return set && nth < source_count(set, p->v6) && claim(&at, key, w->now);
 }
 
 /* Whether one service alone sends to what the packet is translated to. */

@@ -54,9 +54,10 @@ static __always_inline __u16 csum_changed(__u16 check, __u64 change)
 	return ~csum_fold((__u64)(__u16)~check + change);
 }
 
-static __always_inline long
-write_ends_xdp(const struct frame *f, const struct packet *p,
-	       const struct ends *to, __u16 addresses, __u16 ports)
+static __always_inline long write_ends_xdp(const struct frame *f,
+					   const struct packet *p,
+					   const struct ends *to,
+					   __u16 addresses, __u16 ports)
 {
 	void *start = frame_start(f), *end = frame_end(f);
 	struct ipv6hdr *v6 = start + (p->l3 & 31);
@@ -88,9 +89,9 @@ write_ends_xdp(const struct frame *f, const struct packet *p,
 }
 
 /* In a header at the offset l3, with the checksum of IPv4: tc only. */
-static __always_inline long
-store_addresses(const struct frame *f, __u32 l3, bool v6, const struct ends *to,
-		__u16 addresses, __u64 flags)
+static __always_inline long store_addresses(const struct frame *f, __u32 l3,
+					    bool v6, const struct ends *to,
+					    __u16 addresses, __u64 flags)
 {
 	struct {
 		__u16 check;
@@ -118,9 +119,10 @@ store_addresses(const struct frame *f, __u32 l3, bool v6, const struct ends *to,
  * the transport's checksum; the ports and their part of it make up for each other,
  * unless the packet has none.
  */
-static __always_inline long
-write_ends_skb(const struct frame *f, const struct packet *p,
-	       const struct ends *to, __u16 addresses, __u16 ports)
+static __always_inline long write_ends_skb(const struct frame *f,
+					   const struct packet *p,
+					   const struct ends *to,
+					   __u16 addresses, __u16 ports)
 {
 	bool udp = p->protocol == IPPROTO_UDP;
 	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
@@ -162,8 +164,7 @@ static __always_inline bool is_translated(const struct way *w)
 	__u32 row = w->server;
 	const struct server *s = bpf_map_lookup_elem(&servers, &row);
 
-	return s &&
-	       (s->method == METHOD_NAT || s->method == METHOD_FULLNAT);
+	return s && (s->method == METHOD_NAT || s->method == METHOD_FULLNAT);
 }
 
 /*

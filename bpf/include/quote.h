@@ -70,9 +70,8 @@ static __always_inline long write_quote(const struct frame *f,
 	return bpf_l4_csum_replace(f->ctx, icmp_check(p), 0, csum_fold(sum), 0);
 }
 
-static __always_inline long load_addresses(const struct frame *f,
-					   const struct packet *p,
-					   struct ends *e)
+static __always_inline long
+load_addresses(const struct frame *f, const struct packet *p, struct ends *e)
 {
 	__u32 at = p->l3;
 
