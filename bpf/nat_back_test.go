@@ -11,16 +11,19 @@ import (
 )
 
 // gateways runs a test for either program and all traffics, with NAT by a gateway.
-func gateways(t *testing.T, f func(t *testing.T, r *forwardRig, p program, n nat)) {
+func (r *forwardRig) gateways(t *testing.T, f func(t *testing.T, p program, n nat)) {
 	t.Helper()
-	forEach(t, func(t *testing.T, r *forwardRig, p program, x traffic) {
-		f(t, r, p, r.translate(t, x, natKinds()[0]))
-	})
+	for _, p := range r.programs() {
+		for _, x := range traffics() {
+			t.Run(p.name+" "+x.name, func(t *testing.T) { f(t, p, r.translate(t, x, natKinds()[0])) })
+		}
+	}
 }
 
 // TestNATStates: what a server says moves the flow on, and tells of its health.
 func TestNATStates(t *testing.T) {
 	const syn, ack, fin, rst = packet.SYN, packet.ACK, packet.FIN, packet.RST
+	r := newNATRig(t)
 	for _, tt := range []struct {
 		name            string
 		says            []packet.Flags
@@ -38,7 +41,7 @@ func TestNATStates(t *testing.T) {
 		{"goes on after all", []packet.Flags{syn | ack, ack, rst, ack}, DirectorFlowStateFLOW_OPEN, 1, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			gateways(t, func(t *testing.T, r *forwardRig, p program, n nat) {
+			r.gateways(t, func(t *testing.T, p program, n nat) {
 				if n.udp {
 					return
 				}
@@ -81,6 +84,7 @@ func TestNATCandidates(t *testing.T) {
 		age              uint16
 	}
 	const none, first, second = 0, 1, 2
+	r := newNATRig(t)
 	for _, tt := range []struct {
 		name  string
 		backs []int // the services
@@ -105,7 +109,7 @@ func TestNATCandidates(t *testing.T) {
 		{"sixteen", []int{9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, second, first}, []flow{{state: open}}, first},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			gateways(t, func(t *testing.T, r *forwardRig, p program, n nat) {
+			r.gateways(t, func(t *testing.T, p program, n nat) {
 				rival := r.rival(t, n)
 				ids := []uint16{first: uint16(n.id), second: uint16(rival.id), 9: 90}
 				var services []uint16
