@@ -71,6 +71,7 @@ STEP(back, w, nat_back(f, p, w), struct way *w)
 STEP(checked, w, probe_answer(f, p, w), struct way *w)
 STEP(later, w, fragment_later(f, p, w), struct way *w)
 STEP(error, w, icmp_error(f, p, w), struct way *w)
+STEP(requote, true, requote(f, p))
 STEP(expired, true, icmp_expired(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
 
@@ -111,7 +112,7 @@ static __always_inline enum verdict forward(const struct frame *f,
 	if (v != FORWARD_FLOW && v != FORWARD_OPEN)
 		return v;
 	if (p->part == PART_FIRST)
-		fragment_note(p, w);
+		fragment_note(p, w, false);
 	return send(f, p, w, v);
 }
 
@@ -123,8 +124,11 @@ static __always_inline enum verdict answered(const struct frame *f,
 
 	if (f->xdp && p->part != PART_WHOLE)
 		return PASS_NO_SERVICE;
-	w->now = bpf_ktime_get_coarse_ns();
-	v = DO(back, f, p, w);
+	v = trail(p, w);
+	if (v == PARSED && p->part == PART_FIRST)
+		fragment_note(p, w, true);
+	if (v == PARSED)
+		v = DO(back, f, p, w);
 	if (v == PASS_NO_SERVICE && !f->xdp)
 		v = checked_tc(f->ctx, p, w);
 	return v;
@@ -147,26 +151,45 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	return v;
 }
 
+/* An ICMP error: to the server of the flow that it concerns, or to its client. */
+static __always_inline enum verdict error(const struct frame *f,
+					  struct packet *p, struct way *w)
+{
+	enum verdict v = error_tc(f->ctx, p, w);
+
+	if (v == PARSED) {
+		v = send(f, p, w, FORWARD_ERROR);
+		return v == FORWARD_ERROR && is_translated(w) ?
+			       requote_tc(f->ctx, p) :
+			       v;
+	}
+	if (v == PASS_NO_SERVICE && trail(p, w) == PARSED && w->server)
+		v = back_tc(f->ctx, p, w);
+	if (v == FORWARD_BACK || v == FORWARD_PROBE)
+		return requote_tc(f->ctx, p);
+	if (v != PASS_NO_SERVICE)
+		return v;
+	w->service = 0;
+	return PASS_PROTOCOL;
+}
+
 /* What has no ports, or is an error: XDP leaves it to tc, which counts it. */
 static __always_inline enum verdict portless(const struct frame *f,
 					     struct packet *p, struct way *w)
 {
-	enum verdict v;
+	enum verdict v = PASS_PROTOCOL;
 
 	if (f->xdp)
 		return p->part == PART_LATER ? PASS_FRAGMENT : PASS_PROTOCOL;
 	w->now = bpf_ktime_get_coarse_ns();
-	if (p->part == PART_LATER)
+	if (p->part == PART_WHOLE)
+		v = error(f, p, w);
+	else if (p->part == PART_LATER)
 		v = later_tc(f->ctx, p, w);
-	else if (p->part == PART_WHOLE)
-		v = error_tc(f->ctx, p, w);
-	else
-		v = PASS_PROTOCOL;
-	if (v != PARSED)
-		return v;
-	v = send(f, p, w, p->part == PART_LATER ? FORWARD_FLOW : FORWARD_ERROR);
+	if (v == PARSED)
+		v = send(f, p, w, FORWARD_FLOW);
 	/* Neither is answered with an error: RFC 1122, 3.2.2; RFC 4443, 2.4. */
-	return v < FORWARD_FLOW ? DROP_NO_ROUTE : v;
+	return v == ANSWER_EXPIRED || v == ANSWER_TOO_BIG ? DROP_NO_ROUTE : v;
 }
 
 static __always_inline int direct(const struct frame *f)

@@ -86,7 +86,7 @@ func TestICMPToServer(t *testing.T) {
 	})
 }
 
-// TestICMPToTunnel: by the tunnel, too.
+// TestICMPToTunnel: by the tunnel, too, on the path of the client's own packets.
 func TestICMPToTunnel(t *testing.T) {
 	l := newLane(t)
 	eachTunnel(t, l, func(t *testing.T, k tunnelKind) {
@@ -94,7 +94,7 @@ func TestICMPToTunnel(t *testing.T) {
 			m := errorOf(packet.Quote(answerOf(e).Bytes()), 3, 1, 0)
 			inner := m
 			inner.IP.TTL--
-			want := k.wrap(packet.Datagram(inner.Bytes()), netip.AddrPortFrom(m.Src, 0), packet.IP{DF: e.vip.Addr().Is6()}, packet.Link{})
+			want := k.wrap(packet.Datagram(inner.Bytes()), e.client, packet.IP{DF: e.vip.Addr().Is6()}, packet.Link{})
 			l.expect(t, l.programs()[1], m.Bytes(), result{DirectorVerdictFORWARD_ERROR, e.id, want})
 		})
 	})

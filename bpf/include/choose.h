@@ -2,8 +2,8 @@
 #ifndef MAITRED_CHOOSE_H
 #define MAITRED_CHOOSE_H
 
+#include "bind.h"
 #include "conn.h"
-#include "nat.h"
 #include "pick.h"
 #include "tcp.h"
 
@@ -119,8 +119,9 @@ flow_go(const struct packet *p, struct way *w, const struct forward *fwd,
 	w->server = row;
 	w->port = flow->port;
 	w->source = flow->source;
-	if (s && s->method == METHOD_FULLNAT && flow->seen != seconds(w->now))
-		nat_keep(p, w, s, key);
+	if (s && s->method == METHOD_FULLNAT && flow->seen != seconds(w->now) &&
+	    !nat_keep(p, w, s, key))
+		return PARSED; /* it has lost its port, and gets another */
 	w->opens = flow->state == FLOW_PICKED;
 	if (!w->opens)
 		next = flow_next(p, flow->state);

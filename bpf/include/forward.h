@@ -2,8 +2,8 @@
 #ifndef MAITRED_FORWARD_H
 #define MAITRED_FORWARD_H
 
+#include "back.h"
 #include "encap.h"
-#include "fragment.h"
 #include "icmp.h"
 #include "nat.h"
 #include "route.h"
@@ -27,7 +27,7 @@ deliver(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 		return f->xdp ? PASS_DEFERRED : ANSWER_EXPIRED;
 	if (!s || !way_to_server(f, w, s))
 		return DROP_NO_ROUTE;
-	if (!sendable(f, p, w))
+	if (!sendable(f, p, w) || (f->xdp && unfinished(f, p)))
 		return PASS_DEFERRED;
 	if (s->method == METHOD_TUN)
 		overhead = encap_overhead(s);

@@ -2,35 +2,53 @@
 #ifndef MAITRED_FRAGMENT_H
 #define MAITRED_FRAGMENT_H
 
-#include "conn.h"
-#include "nat.h"
-
-#pragma clang diagnostic ignored "-Wunused-parameter" /* placeholder */
+#include "trail.h"
 
 /*
- * What it must offer, to tc alone: XDP leaves fragments to it.
- *
- * fragment_note: the PART_FIRST is about to be delivered to w->server, before
- * the frame and p are changed. (The way back is nat_back's, which notes itself.)
- *
- * fragment_later: a PART_LATER, of which only addresses, id, total and protocol
- * are known; w->now is set. PASS_FRAGMENT: its first did not come by here; and
- * untouched. PARSED: to be delivered (forward.h) to w->server with w->service,
- * w->source and w->port set; or FORWARD_BACK and p->action by itself.
- *
- * For IPv6 p->protocol of a later fragment is what its fragment header names,
- * which may be another header before the transport's: no part of a key
- * (RFC 8200, 4.5 has addresses and id alone).
+ * The later fragments of a datagram have no ports and go where the first went.
+ * tc alone has to do with fragments.
  */
-static __always_inline void fragment_note(const struct packet *p,
-					  const struct way *w)
+
+/*
+ * A datagram is known by what its packets have on their way to the director.
+ * With IPv6 that is no protocol: what the later ones name may be another header
+ * than what the first does (RFC 8200, 4.5).
+ */
+static __always_inline struct fragment_key fragment_of(const struct packet *p)
 {
+	struct fragment_key key = {
+		.id = p->id,
+		.protocol = p->v6 ? 0 : p->protocol,
+	};
+
+	copy_address(key.saddr, p->saddr);
+	copy_address(key.daddr, p->daddr);
+	return key;
 }
 
-static __always_inline enum verdict
-fragment_later(const struct frame *f, struct packet *p, struct way *w)
+/*
+ * Notes where a first fragment goes: to the way's server, or from that to the
+ * client that its trail leads to. A function of its own, for it takes much of the
+ * stack.
+ */
+__noinline int fragment_note(const struct packet *p, const struct way *w,
+			     bool back)
 {
-	return PASS_FRAGMENT;
+	struct fragment_way way = {};
+	struct fragment_key key;
+
+	if (!p || !w)
+		return 0;
+	key = fragment_of(p);
+	way.server = w->server;
+	way.source = w->source;
+	way.back = back;
+	way.flow.port = p->sport;
+	way.flow.service = w->service;
+	copy_address(way.flow.client, p->saddr);
+	if (back && !client_of(p, w, &way.flow))
+		return 0;
+	return bpf_map_update_elem(&fragments, &key, &way, BPF_ANY);
 }
 
 #endif

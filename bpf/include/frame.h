@@ -52,9 +52,13 @@ static __always_inline __u32 frame_length(const struct frame *f)
 /* The interface that it came in by. */
 static __always_inline __u32 frame_interface(const struct frame *f)
 {
+	void *ctx = f->ctx;
+
+	/* Or clang keeps the field's address, which the verifier forbids. */
+	barrier_var(ctx);
 	if (f->xdp)
-		return ((struct xdp_md *)f->ctx)->ingress_ifindex;
-	return ((struct __sk_buff *)f->ctx)->ifindex;
+		return ((struct xdp_md *)ctx)->ingress_ifindex;
+	return ((struct __sk_buff *)ctx)->ifindex;
 }
 
 /*

@@ -3,8 +3,10 @@
 #define MAITRED_ICMP_ROUTE_H
 
 #include "icmp_make.h"
-#include "nat_error.h"
+#include "conn.h"
 #include "pick.h"
+#include "quote.h"
+#include "service.h"
 
 /*
  * Errors of others: to which server or client one goes by the packet that it is
@@ -81,45 +83,14 @@ static __always_inline void learn_mtu(const struct frame *f,
 	bpf_map_update_elem(&path_mtus, address, &learnt, BPF_ANY);
 }
 
-static __always_inline const struct service *
-service_from(const struct inner *in)
-{
-	struct endpoint key = {
-		.port = in->sport,
-		.protocol = in->protocol,
-	};
-
-	__builtin_memcpy(key.address, in->saddr, sizeof(key.address));
-	return bpf_map_lookup_elem(&services, &key);
-}
-
 /*
- * What a packet from the client would be given. The error stands in for that
- * packet: the stack has no room for another.
+ * The server whose packet to the client it was: that of the flow, or where none is
+ * known what a packet of the client's would be given. A client of the page has none.
  */
-static __always_inline __u32 pick_for(const struct inner *in, __u32 id,
-				      struct packet *p)
-{
-	__be32 address[4];
-	__u32 row;
-
-	__builtin_memcpy(address, p->saddr, sizeof(address));
-	__builtin_memcpy(p->saddr, in->daddr, sizeof(p->saddr));
-	p->sport = in->dport;
-	row = pick(p, id, false);
-	__builtin_memcpy(p->saddr, address, sizeof(p->saddr));
-	p->sport = 0;
-	return row;
-}
-
-/*
- * The server whose packet to a client it was: that of the flow, or where none is
- * known what a packet of it would be given. A client of the page has none.
- */
-static __always_inline __u32 server_of(struct packet *p, const struct inner *in,
+static __always_inline __u32 server_of(const struct packet *p,
 				       const struct service *svc, struct way *w)
 {
-	struct flow_key key = { .port = in->dport, .service = svc->id };
+	struct flow_key key = { .port = p->sport, .service = svc->id };
 	const struct forward_setting *set;
 	const struct flow *flow;
 	__u32 zero = 0;
@@ -127,50 +98,45 @@ static __always_inline __u32 server_of(struct packet *p, const struct inner *in,
 	set = bpf_map_lookup_elem(&forwarding, &zero);
 	if (!set)
 		return 0;
-	__builtin_memcpy(key.client, in->daddr, sizeof(key.client));
+	__builtin_memcpy(key.client, p->saddr, sizeof(key.client));
 	flow = flow_find(&key, set, w->now);
 	if (!flow)
-		return svc->mode == MODE_SORRY ? 0 : pick_for(in, svc->id, p);
+		return svc->mode == MODE_SORRY ? 0 : pick(p, svc->id, false);
 	w->port = flow->port;
 	w->source = flow->source;
 	return flow->server;
 }
 
-static __always_inline enum verdict
-to_server(const struct frame *f, struct packet *p, const struct inner *in,
-	  const struct service *svc, struct way *w)
-{
-	__u32 row = server_of(p, in, svc, w);
-	const struct server *s = bpf_map_lookup_elem(&servers, &row);
-	enum verdict v = PARSED;
-
-	if (!row || !s || s->state == SERVER_NONE)
-		return PASS_PROTOCOL;
-	w->server = row;
-	if (s->method == METHOD_NAT || s->method == METHOD_FULLNAT)
-		v = nat_error(f, p, in, w, s);
-	if (v != PASS_PROTOCOL)
-		w->service = svc->id;
-	return v;
-}
-
 /*
- * An ICMP packet. PASS_PROTOCOL: it is no error or concerns no flow, and is
- * untouched. PARSED: it is to go to w->server as it is.
+ * An ICMP packet. PASS_PROTOCOL: it is no error, or concerns no flow. PARSED: it
+ * is to go to w->server. PASS_NO_SERVICE: what it is about went to no service, and
+ * may have gone to a server by NAT. With the latter two p has the ends of what it
+ * is about, the other way round: see quote.h.
  */
 static __always_inline enum verdict icmp_error(const struct frame *f,
 					       struct packet *p, struct way *w)
 {
 	const struct service *svc;
+	const struct server *s;
 	struct inner in = {};
+	__u32 row;
 
 	if (!is_error(p) || !read_inner(f, p, &in) || !sent_from(p, &in))
 		return PASS_PROTOCOL;
 	if (is_too_big(p) && to_tunnel(&in))
 		learn_mtu(f, p, &in, w);
-	svc = service_from(&in);
-	return svc ? to_server(f, p, &in, svc, w) :
-		     nat_error_back(f, p, &in, w);
+	turn(p, &in);
+	svc = service_of(p);
+	if (!svc)
+		return PASS_NO_SERVICE;
+	row = server_of(p, svc, w);
+	s = bpf_map_lookup_elem(&servers, &row);
+	if (!row || !s || s->state == SERVER_NONE ||
+	    (s->method == METHOD_FULLNAT && !w->port))
+		return PASS_PROTOCOL;
+	w->server = row;
+	w->service = svc->id;
+	return PARSED;
 }
 
 #endif

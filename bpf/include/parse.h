@@ -38,7 +38,8 @@ struct packet {
 	__u8 type; /* of ICMP */
 	__u8 code;
 	bool v6;
-	__u8 pad[3];
+	bool quoted; /* the ends are not the packet's own: see quote.h */
+	__u8 pad[2];
 };
 
 enum part {

@@ -42,7 +42,7 @@ static __always_inline int untag(const struct frame *f, struct packet *p,
 	struct __sk_buff *skb = f->ctx;
 	__u16 tags = p->l3 - ETH_HLEN;
 
-	if (f->xdp || w->route.interface == skb->ifindex ||
+	if (f->xdp || w->route.interface == frame_interface(f) ||
 	    (!tags && !skb->vlan_present))
 		return 0;
 	/* Without a tag the helper does nothing. */

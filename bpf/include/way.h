@@ -19,7 +19,9 @@ struct way {
 	struct bpf_redir_neigh next;
 	__u32 service; /* id of its row; 0: of none */
 	__u32 server; /* its row; 0: none. Given beforehand: take that one */
-	__u32 opens; /* 1: the packet is the first of a flow */
+	__u16 pad;
+	__u8 opens; /* 1: the packet is the first of a flow, or answers it */
+	__u8 touch; /* 1: the row of the flow is behind the packet */
 	__be16 port; /* full NAT: the director's */
 	__u8 source; /* full NAT: which of the director's addresses */
 	__u8 linked; /* 1: the route has the MAC addresses */
