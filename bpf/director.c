@@ -146,7 +146,9 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	w->service = svc->id;
 	if (svc->mode != MODE_SERVE)
 		v = DO(judge, f, p, svc, r);
-	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN)
+	/* Without a page flows that are known go on, and nothing is begun. */
+	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||
+	    v == PASS_NO_PAGE)
 		v = forward(f, p, w, r, v);
 	return v;
 }

@@ -40,12 +40,15 @@ static __always_inline __u32 flow_timeout(const struct forward_setting *s,
 	return NEW_TIMEOUT;
 }
 
+/* Another CPU may have had a later packet; no timeout comes near to the wrap. */
+#define AHEAD 60
+
 static __always_inline bool
 flow_lives(const struct flow *flow, const struct forward_setting *s, __u64 now)
 {
 	__u16 idle = seconds(now) - flow->seen;
 
-	return idle <= flow_timeout(s, flow->state);
+	return idle <= flow_timeout(s, flow->state) || idle > 0xffff - AHEAD;
 }
 
 /* The flow of a key, from whichever table, or NULL; nothing is changed by it. */

@@ -73,7 +73,7 @@ const (
 	leastMemory     = 1 << 20
 	mostMemory      = 64 << 30
 	shortestTimeout = time.Second
-	longestTimeout  = 12 * time.Hour
+	longestTimeout  = 9 * time.Hour
 )
 
 func (b builder) connections(path string, r rawConnections) Connections {

@@ -24,8 +24,8 @@ func TestMistakesOfConnectionsAndFullNAT(t *testing.T) {
 		"other unit":       {d("connections: {memory: 64MB}"), []string{line + `connections.memory: "64MB" is not an amount of memory: say 64MiB or 1GiB`}},
 		"too little":       {d("connections: {memory: 1023KiB}"), []string{line + "connections.memory: 1023KiB is out of range: 1MiB to 64GiB"}},
 		"too much":         {d("connections: {memory: 999999999GiB}"), []string{line + "connections.memory: 999999999GiB is out of range: 1MiB to 64GiB"}},
-		"short timeout":    {d("connections: {tcp_timeout: 500ms}"), []string{line + "connections.tcp_timeout: 500ms is out of range: 1s to 12h"}},
-		"long timeout":     {d("connections: {fin_timeout: 13h}"), []string{line + "connections.fin_timeout: 13h is out of range: 1s to 12h"}},
+		"short timeout":    {d("connections: {tcp_timeout: 500ms}"), []string{line + "connections.tcp_timeout: 500ms is out of range: 1s to 9h"}},
+		"long timeout":     {d("connections: {fin_timeout: 10h}"), []string{line + "connections.fin_timeout: 10h is out of range: 1s to 9h"}},
 		"part of a second": {d("connections: {udp_timeout: 1500ms}"), []string{line + "connections.udp_timeout: 1.5s is not a number of whole seconds"}},
 		"source twice":     {d("fullnat: {addresses: [10.0.0.9, 10.0.0.9]}"), []string{line + "fullnat.addresses[1]: 10.0.0.9 is given twice"}},
 		"17 sources":       {d("fullnat: {addresses: [" + list(17, "10.0.9.%d") + "]}"), []string{line + "fullnat.addresses: 17 of them are IPv4: at most 16 are possible"}},
@@ -192,7 +192,7 @@ func TestForwardingKeys(t *testing.T) {
 director:
   interfaces: [eth0]
   forwarding: ebpf
-  connections: {memory: 2GiB, tcp_timeout: 12h, fin_timeout: 1s, udp_timeout: 90s}
+  connections: {memory: 2GiB, tcp_timeout: 9h, fin_timeout: 1s, udp_timeout: 90s}
   fullnat: {addresses: [10.0.0.9, "2001:db8::9"], ports: 1-65535}
 pools: [{name: p, servers: [{name: a, address: 10.0.0.1, mtu: 1400}]}]
 services:
@@ -203,7 +203,7 @@ services:
 `)
 	wantDirector := Director{
 		Name: "lb1", Interfaces: []string{"eth0"}, Attach: AttachAuto, Forwarding: ForwardingEBPF,
-		Connections: Connections{Memory: 2 << 30, TCP: 12 * time.Hour, FIN: time.Second, UDP: 90 * time.Second},
+		Connections: Connections{Memory: 2 << 30, TCP: 9 * time.Hour, FIN: time.Second, UDP: 90 * time.Second},
 		FullNAT: FullNAT{
 			Sources:   []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("2001:db8::9")},
 			PortFirst: 1, PortLast: 65535,
