@@ -17,10 +17,11 @@ import (
 // connection and for a datagram, with checksums that are whole and ones that
 // were left to its device.
 func TestICMPOnTheWire(t *testing.T) {
+	r := newRig(t)
 	for version, vip := range vips() {
 		for _, w := range works() {
 			t.Run(version+", "+w.name, func(t *testing.T) {
-				p := newPath(t, vip, tunnelKinds()[0])
+				p := newPath(t, r, vip, tunnelKinds()[0])
 				p.begin(t, w)
 				if err := p.dialOneHop(t, "tcp"); !errors.Is(err, unix.EHOSTUNREACH) {
 					t.Errorf("connection: %v, want %v", err, unix.EHOSTUNREACH)
