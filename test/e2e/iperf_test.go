@@ -77,7 +77,7 @@ func cmdIperf(ts *testscript.TestScript, _ bool, args []string) {
 	case args[1] == "start" && len(args) == 5:
 		from := addressOf(s.lab.Crowd4, len(s.iperfs))
 		i, err := startIperf(s.lab.Client, "--client", args[2], "--port", args[3], "--time", args[4],
-			"--bind", from.String(), "--parallel", "4", "--bitrate", "20M")
+			"--bind", from.String(), "--parallel", "4", "--bitrate", "5M")
 		ts.Check(err)
 		s.iperfs[args[0]] = i
 	case args[1] == "done" && i != nil:

@@ -168,17 +168,23 @@ func cmdDownload(ts *testscript.TestScript, _ bool, args []string) {
 		if len(args) == 5 {
 			rate = size(ts, args[4])
 		}
+		s.hurry(false)
 		s.downloads[args[0]] = startDownload(s.lab.Client, args[2], size(ts, args[3]), rate)
 	case args[1] == "goes" && d != nil:
 		ts.Check(d.goes())
 	case args[1] == "done" && d != nil:
-		for _, r := range s.servers {
-			r.hurry.Store(true)
-		}
+		s.hurry(true)
 		<-d.ended
 		ts.Check(d.err)
 	default:
 		ts.Fatalf(usage)
+	}
+}
+
+// hurry has slow downloads go on as fast as they can, or not.
+func (s *stage) hurry(yes bool) {
+	for _, r := range s.servers {
+		r.hurry.Store(yes)
 	}
 }
 
