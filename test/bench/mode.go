@@ -69,10 +69,10 @@ func (m mode) translates() bool { return m.method == maps.MethodNAT || m.method 
 // known beforehand.
 func (m mode) answers() bool { return m.method == maps.MethodNAT }
 
-// servers is how many there are. What translates has one, so that it is known
-// whose answer is right for a client.
+// servers is how many there are: one where it must be known whose answer is right
+// for a client.
 func (m mode) servers() int {
-	if m.translates() {
+	if m.answers() {
 		return 1
 	}
 	return realServers
@@ -86,6 +86,16 @@ func (m mode) client() netip.AddrPort {
 	return netip.AddrPortFrom(clients4.Addr(), 0)
 }
 
+// sources are as many addresses for full NAT as there may be: a million clients
+// whom nobody has seen are to find a port at the first try, as good as always.
+func (m mode) sources() (all []netip.Addr) {
+	const most = 16
+	for i := range most {
+		all = append(all, serverAddr(realServers+i, m.v6))
+	}
+	return all
+}
+
 // forward has maitred forward the service.
 func (s *stage) forward(m mode) error {
 	key := maps.Key{Addr: m.service(), Proto: protoTCP}
@@ -94,7 +104,7 @@ func (s *stage) forward(m mode) error {
 		source = far6.Addr()
 	}
 	errs := []error{s.maps.SetForwarding(maps.Setting{
-		Sources: []netip.Addr{source}, PortFirst: firstPort, PortLast: 65535,
+		Sources: m.sources(), PortFirst: firstPort, PortLast: 65535,
 		TCP: 15 * time.Minute, FIN: 2 * time.Minute, UDP: 5 * time.Minute,
 	}), s.noteAll(true)}
 	var r maps.Ring

@@ -120,7 +120,8 @@ func (s *source) begin(flows, times, after uint32) error {
 }
 
 // instructions: R6 is the context, R7 and R8 begin and end the frame, R9 is the
-// state. What the program before has put in front of the frame is taken off.
+// state. What the program before has put in front of the frame is taken off; that
+// is done even if it is nothing, so that it costs every program the same.
 func (s *source) instructions() asm.Instructions {
 	size := int32(len(s.frame.bytes))
 	load := asm.Instructions{asm.LoadMem(asm.R7, asm.R6, 0, asm.Word), asm.LoadMem(asm.R8, asm.R6, 4, asm.Word)}
@@ -128,13 +129,12 @@ func (s *source) instructions() asm.Instructions {
 	p = append(p, load...)
 	p = append(p,
 		asm.Mov.Reg(asm.R2, asm.R8), asm.Sub.Reg(asm.R2, asm.R7), asm.Sub.Imm(asm.R2, size),
-		asm.JEq.Imm(asm.R2, 0, "sized"),
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.FnXdpAdjustHead.Call(),
 	)
 	p = append(p, load...)
 	p = append(p,
-		asm.Mov.Reg(asm.R1, asm.R7).WithSymbol("sized"), asm.Add.Imm(asm.R1, size),
+		asm.Mov.Reg(asm.R1, asm.R7), asm.Add.Imm(asm.R1, size),
 		asm.JGT.Reg(asm.R1, asm.R8, "out"),
 		asm.LoadMapValue(asm.R9, s.state.FD(), 0),
 	)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,17 +33,19 @@ func (e effort) add(f effort) effort {
 type watch struct {
 	at       time.Time
 	own, all time.Duration
+	apart    bool // see interruptsApart
 	err      error
 }
 
 func startWatch() (w watch) {
+	w.apart = interruptsApart()
 	w.read()
 	w.at = time.Now()
 	return w
 }
 
 func (w *watch) stop() (effort, error) {
-	now := watch{at: time.Now()}
+	now := watch{at: time.Now(), apart: w.apart}
 	now.read()
 	return effort{now.at.Sub(w.at), now.own - w.own, now.all - w.all}, errors.Join(w.err, now.err)
 }
@@ -57,14 +58,14 @@ func (w *watch) read() {
 	helped, err := helpers()
 	w.err = errors.Join(w.err, err)
 	w.own = ran + helped
-	if interruptsApart() {
+	if w.apart {
 		w.own += soft
 	}
 }
 
 // interruptsApart tells whether the time of interrupts is not the thread's but
 // counted apart, and then exactly (CONFIG_IRQ_TIME_ACCOUNTING).
-var interruptsApart = sync.OnceValue(func() bool {
+func interruptsApart() bool {
 	const option = "CONFIG_IRQ_TIME_ACCOUNTING=y"
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -84,7 +85,7 @@ var interruptsApart = sync.OnceValue(func() bool {
 	}
 	config, err := io.ReadAll(text)
 	return err == nil && strings.Contains(string(config), option)
-})
+}
 
 // scheduled is how long a thread ran (Documentation/scheduler/sched-stats.rst).
 func scheduled(process string) (ran time.Duration, err error) {
@@ -120,7 +121,7 @@ func helpers() (sum time.Duration, err error) {
 }
 
 // busyTime is what all CPUs together have worked since boot: all but idle,
-// iowait and steal of proc_stat(5). Soft interrupts are part of it.
+// iowait and steal of proc_stat(5); soft is its part in soft interrupts.
 func busyTime() (all, soft time.Duration, err error) {
 	const tick = 10 * time.Millisecond
 	text, err := os.ReadFile("/proc/stat")
