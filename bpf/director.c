@@ -147,6 +147,7 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	if (svc->mode != MODE_SERVE)
 		v = DO(judge, f, p, svc, r);
 	/* Without a page flows that are known go on, and nothing is begun. */
+	w->closed = v == PASS_NO_PAGE;
 	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||
 	    v == PASS_NO_PAGE)
 		v = forward(f, p, w, r, v);

@@ -5,6 +5,7 @@ package bpf
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/maitred-lb/maitred/test/packet"
@@ -190,6 +191,22 @@ func TestSorryDatagrams(t *testing.T) {
 		r.putService(t, x, DirectorService{Mode: DirectorServiceModeMODE_LINGER})
 		r.putForward(t, x, DirectorForward{}, x.rows()[0])
 		r.passed(t, p, x, x.first(), opened, r.toServer(x.first(), x.rows()[0]))
+	})
+}
+
+// TestSorryWithoutAPage begins nothing, whatever stands in the ring, and ends
+// nothing.
+func TestSorryWithoutAPage(t *testing.T) {
+	forEach(t, func(t *testing.T, r *forwardRig, p program, x traffic) {
+		row := x.rows()[0]
+		r.putService(t, x, DirectorService{Mode: DirectorServiceModeMODE_SERVE})
+		r.putForward(t, x, DirectorForward{}, row)
+		r.passed(t, p, x, x.first(), opened, r.toServer(x.first(), row))
+		r.putService(t, x, DirectorService{Mode: DirectorServiceModeMODE_SORRY})
+		r.passed(t, p, x, x.next(), known, r.toServer(x.next(), row))
+		other := x
+		other.client = netip.AddrPortFrom(x.client.Addr(), x.client.Port()+1)
+		r.passed(t, p, other, other.first(), DirectorVerdictPASS_NO_PAGE, nil)
 	})
 }
 

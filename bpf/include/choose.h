@@ -39,6 +39,8 @@ static __always_inline enum verdict flow_open(const struct packet *p,
 	const struct server *to;
 	__u32 row;
 
+	if (w->closed)
+		return PASS_NO_PAGE;
 	if (!note && !(p->flags & TCP_RST))
 		note = may_note(set, w->now, first);
 	if (!asked)

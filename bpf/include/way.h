@@ -19,7 +19,8 @@ struct way {
 	struct bpf_redir_neigh next;
 	__u32 service; /* id of its row; 0: of none */
 	__u32 server; /* its row; 0: none. Given beforehand: take that one */
-	__u16 pad;
+	__u8 pad;
+	__u8 closed; /* 1: no flow may begin */
 	__u8 opens; /* 1: the packet is the first of a flow, or answers it */
 	__u8 touch; /* 1: the row of the flow is behind the packet */
 	__be16 port; /* full NAT: the director's */
