@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/packet"
 )
@@ -91,9 +93,26 @@ func newNATRig(t testing.TB) *forwardRig {
 			if err := r.in.AddAddr("far", netip.PrefixFrom(a, a.BitLen())); err != nil {
 				t.Fatal(err)
 			}
+			r.awaitLocal(t, a)
 		}
 	}
 	return r
+}
+
+// awaitLocal waits until the kernel's tables know an address as this host's own:
+// for IPv6 it puts it there behind the caller's back (addrconf_dad_work in
+// net/ipv6/addrconf.c).
+func (r *forwardRig) awaitLocal(t testing.TB, a netip.Addr) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		routes, err := r.in.Netlink().RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v is not local: %v, %v", a, routes, err)
+		}
+	}
 }
 
 // translate gives the service one server, by NAT of this kind, and forgets all
