@@ -94,8 +94,7 @@ func addTo(field []byte, sum uint32) {
 // mmsghdr is that of sendmmsg(2).
 type mmsghdr struct {
 	unix.Msghdr
-	sent uint32
-	_    [4]byte
+	_ [2]uint32 // how much was sent, and padding
 }
 
 func (f *flooder) burst() error {

@@ -198,7 +198,7 @@ func (r *realServer) plug() error {
 }
 
 func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) < 2 {
+	if len(args) < 2 || (args[1] == "iperf") != (len(args) == 3) {
 		ts.Fatalf("usage: server NAME sick|well|stop|start|unplug|plug|forgets|knows, server NAME iperf PORT")
 	}
 	r := stageOf(ts).server(ts, args[0])

@@ -39,7 +39,7 @@ import (
 //	upload ADDRESS SIZE             of bytes that the server takes the sum of
 //	ask ADDRESS N                   N datagrams, each from a port of its own
 //	echo ADDRESS SIZE N             the same of a size, which come back whole
-//	talk NAME start|gap             datagrams from one port; see talk
+//	talk NAME start|survives        datagrams from one port; see talk
 //	iperf NAME start|done           a client of iperf3
 //	flood N ADDRESS syn|ack         N packets from addresses where nobody is
 //	resets N                        so many connections were reset for the client, no more
