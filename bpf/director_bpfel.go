@@ -333,6 +333,7 @@ const (
 	DirectorMapSettings      = "settings"
 	DirectorMapTallies       = "tallies"
 	DirectorMapTurns         = "turns"
+	DirectorMapUnnoted       = "unnoted"
 	DirectorProgMaitredProbe = "maitred_probe"
 	DirectorProgMaitredTc    = "maitred_tc"
 	DirectorProgMaitredXdp   = "maitred_xdp"
@@ -411,6 +412,7 @@ type DirectorMapSpecs struct {
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	Turns       *ebpf.MapSpec `ebpf:"turns"`
+	Unnoted     *ebpf.MapSpec `ebpf:"unnoted"`
 }
 
 // DirectorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -461,6 +463,7 @@ type DirectorMaps struct {
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	Turns       *ebpf.Map `ebpf:"turns"`
+	Unnoted     *ebpf.Map `ebpf:"unnoted"`
 }
 
 func (m *DirectorMaps) Close() error {
@@ -487,6 +490,7 @@ func (m *DirectorMaps) Close() error {
 		m.Settings,
 		m.Tallies,
 		m.Turns,
+		m.Unnoted,
 	)
 }
 

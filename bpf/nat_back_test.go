@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/maitred-lb/maitred/test/packet"
 )
@@ -89,24 +90,28 @@ func TestNATCandidates(t *testing.T) {
 		name  string
 		backs []int // the services
 		flows []flow
-		want  int // the service in whose name the client gets it
+		want  int           // the service in whose name the client gets it
+		blind time.Duration // since a flow of these services went unnoted; 0: never
 	}{
-		{"no service", nil, []flow{{state: open}}, none},
-		{"no flow", []int{first}, nil, first},
-		{"flow", []int{first}, []flow{{state: open}}, first},
-		{"old flow", []int{first}, []flow{{state: open, age: 901}}, first},
-		{"ended flow", []int{first}, []flow{{state: reset, age: 9}}, first},
-		{"flow to another server", []int{first}, []flow{{state: open, elsewhere: true}}, none},
-		{"flow of another service", []int{second}, []flow{{state: open}}, second},
-		{"two, no flow", []int{second, first}, nil, none},
-		{"two, flow", []int{second, first}, []flow{{state: open}}, first},
-		{"two, flow, the other way round", []int{first, second}, []flow{{state: open}}, first},
-		{"two, old flow", []int{second, first}, []flow{{state: open, age: 901}}, none},
-		{"two, flow to another server", []int{second, first}, []flow{{state: open, elsewhere: true}}, none},
-		{"two flows, one elsewhere", []int{second, first}, []flow{{state: open}, {rival: true, state: open, elsewhere: true}}, first},
-		{"two flows, one is over", []int{second, first}, []flow{{state: open}, {rival: true, state: over}}, first},
-		{"two flows, both over", []int{second, first}, []flow{{state: over}, {rival: true, state: over}}, first},
-		{"sixteen", []int{9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, second, first}, []flow{{state: open}}, first},
+		{"no service", nil, []flow{{state: open}}, none, 0},
+		{"no flow", []int{first}, nil, none, 0},
+		{"no flow was noted", []int{first}, nil, first, time.Second},
+		{"no flow was noted, of two", []int{first, second}, nil, none, time.Second},
+		{"no flow was noted long ago", []int{first}, nil, none, 8 * time.Second},
+		{"flow", []int{first}, []flow{{state: open}}, first, 0},
+		{"old flow", []int{first}, []flow{{state: open, age: 901}}, none, 0},
+		{"ended flow", []int{first}, []flow{{state: reset, age: 9}}, first, 0},
+		{"flow to another server", []int{first}, []flow{{state: open, elsewhere: true}}, none, 0},
+		{"flow of another service", []int{second}, []flow{{state: open}}, second, time.Second},
+		{"two, no flow", []int{second, first}, nil, none, 0},
+		{"two, flow", []int{second, first}, []flow{{state: open}}, first, 0},
+		{"two, flow, the other way round", []int{first, second}, []flow{{state: open}}, first, 0},
+		{"two, old flow", []int{second, first}, []flow{{state: open, age: 901}}, none, 0},
+		{"two, flow to another server", []int{second, first}, []flow{{state: open, elsewhere: true}}, none, 0},
+		{"two flows, one elsewhere", []int{second, first}, []flow{{state: open}, {rival: true, state: open, elsewhere: true}}, first, 0},
+		{"two flows, one is over", []int{second, first}, []flow{{state: open}, {rival: true, state: over}}, first, 0},
+		{"two flows, both over", []int{second, first}, []flow{{state: over}, {rival: true, state: over}}, first, 0},
+		{"sixteen", []int{9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, second, first}, []flow{{state: open}}, first, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r.gateways(t, func(t *testing.T, p program, n nat) {
@@ -117,6 +122,13 @@ func TestNATCandidates(t *testing.T) {
 					services = append(services, ids[i])
 				}
 				r.putBacks(t, n, services...)
+				for _, id := range services {
+					at := uint64(0)
+					if tt.blind > 0 {
+						at = uint64(uptimeNS(t) - tt.blind.Nanoseconds())
+					}
+					put(t, r.Unnoted, uint32(id), at)
+				}
 				for _, f := range tt.flows {
 					key, server := n.key(), uint16(n.row)
 					if f.rival {
@@ -301,5 +313,28 @@ func TestNATOneArm(t *testing.T) {
 			r.passed(t, p, n.traffic, k.between(n.server, n.source), DirectorVerdictFORWARD_BACK,
 				hopped(k.between(n.vip, n.client), r.farMAC, mac, true))
 		}
+	})
+}
+
+// TestNATBeyondTheBudget: what is not noted has its answers all the same, and
+// what goes past the service keeps its own at all other times.
+func TestNATBeyondTheBudget(t *testing.T) {
+	r := newNATRig(t)
+	usual := DirectorForwardSetting{TcpTimeout: 900, FinTimeout: 120, UdpTimeout: 300, FreshLimit: 1 << 30}
+	beyond := usual
+	beyond.FreshLimit = 0
+	r.gateways(t, func(t *testing.T, p program, n nat) {
+		r.putBacks(t, n, uint16(n.id))
+		put(t, r.Unnoted, uint32(n.id), uint64(0))
+		answer := talk{flags: packet.SYN | packet.ACK}
+		r.untouched(t, p, n, answer)
+		r.tune(t, beyond)
+		r.out(t, p, n, talk{flags: packet.SYN}, DirectorVerdictFORWARD_OPEN)
+		r.tune(t, usual)
+		var flow DirectorFlow
+		if r.Fresh.Lookup(n.key(), &flow) == nil || r.Flows.Lookup(n.key(), &flow) == nil {
+			t.Fatal("the flow was noted")
+		}
+		r.back(t, p, n, answer)
 	})
 }

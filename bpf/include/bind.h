@@ -144,14 +144,30 @@ static __always_inline bool nat_keep(const struct packet *p,
 	return set && nth < source_count(set, p->v6) && claim(&at, key, w->now);
 }
 
-/* Whether one service alone sends to what the packet is translated to. */
-static __always_inline bool nat_single(const struct packet *p,
-				       const struct server *s)
+/*
+ * How long the answers to what was not noted may be underway: a handshake with
+ * two retransmissions (RFC 6298, 2 and 5.5).
+ */
+#define UNNOTED_NS 7000000000LL
+
+/*
+ * A flow of NAT by a gateway that the budget has no room for need not be noted
+ * where one service alone sends to what the packet is translated to. Its answers
+ * are known by that for a while, as are those of connections past the service.
+ */
+static __always_inline bool
+nat_unnoted(const struct packet *p, const struct way *w, const struct server *s)
 {
 	struct endpoint at = endpoint_of(p, s);
 	const struct back *back = bpf_map_lookup_elem(&backs, &at);
+	__u32 id = w->service;
+	__u64 *last = bpf_map_lookup_elem(&unnoted, &id);
 
-	return back && back->count == 1;
+	if (!back || back->count != 1 || !last)
+		return false;
+	if ((__s64)(w->now - *last) > UNNOTED_NS / 8)
+		*last = w->now;
+	return true;
 }
 
 #endif

@@ -57,7 +57,7 @@ static __always_inline enum verdict flow_open(const struct packet *p,
 		note = true;
 	}
 	if (to->method == METHOD_NAT && !note)
-		note = !nat_single(p, to);
+		note = !nat_unnoted(p, w, to);
 	flow.server = row;
 	flow.port = w->port;
 	flow.source = w->source;

@@ -56,6 +56,17 @@ struct {
 	__uint(max_entries, IDS_MAX);
 } turns SEC(".maps");
 
+/*
+ * When a flow to a service by NAT last went unnoted, in nanoseconds since boot:
+ * for a while after it answers without a flow may be of such.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, IDS_MAX);
+} unnoted SEC(".maps");
+
 /* The flag lets rings differ in size (kernel/bpf/arraymap.c, Linux 5.10). */
 struct ring {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -57,14 +57,16 @@ __noinline enum trace trace(const struct packet *p, struct way *w,
 /*
  * NAT by a gateway. A client may have used a port again, for another service of
  * the same server: then the flow that is not over is meant. Where the client has
- * no flow, and one service alone sends there, the packet needs none.
+ * no flow, one service alone sends there, and flows of its own have gone unnoted of
+ * late, the packet needs none.
  */
 static __always_inline enum verdict trail_gateway(const struct packet *p,
 						  struct way *w)
 {
 	struct endpoint at = { .port = p->sport, .protocol = p->protocol };
-	__u32 met = TRACE_NONE;
+	__u32 met = TRACE_NONE, id;
 	const struct back *back;
+	const __u64 *last;
 
 	copy_address(at.address, p->saddr);
 	back = bpf_map_lookup_elem(&backs, &at);
@@ -80,7 +82,11 @@ static __always_inline enum verdict trail_gateway(const struct packet *p,
 		return PARSED;
 	if (met || back->count != 1)
 		return PASS_NO_SERVICE;
-	w->service = back->service[0];
+	id = back->service[0];
+	last = bpf_map_lookup_elem(&unnoted, &id);
+	if (!last || !*last || (__s64)(w->now - *last) > UNNOTED_NS)
+		return PASS_NO_SERVICE;
+	w->service = id;
 	return PARSED;
 }
 
