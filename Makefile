@@ -80,8 +80,8 @@ demo: build ## the whole story: balanced, a server drained, both killed, the ker
 
 bench: bin/vmtest ## what packets and flows cost, and eBPF against IPVS: needs root, ten minutes
 	@tools/deps.sh demo
-	@go test -run '^$$' -bench . -benchtime 1x -timeout 10m ./test/bench
-	@bin/vmtest -timeout 10m -m 1536 -test ./test/bench -- -test.run '^$$' -test.bench . -test.benchtime 1x
+	@go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/bench
+	@bin/vmtest -timeout 20m -m 1536 -test ./test/bench -- -test.run '^$$' -test.bench . -test.benchtime 1x
 
 fuzz: ## each fuzzer for FUZZTIME (60s)
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
