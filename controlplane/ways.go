@@ -24,11 +24,12 @@ const (
 	wayShare  = 50
 )
 
-// ways finds the ways to the real servers, and keeps their next hops warm: the
-// eBPF engine can only look up what the kernel has resolved.
+// ways finds the ways to real servers, and keeps their next hops warm: the eBPF
+// engine can only look up what the kernel has resolved.
 type ways struct {
 	routes reconcile.Router
 	links  reconcile.LinkTable
+	of     func(*config.Config) []netip.Addr // to whom
 	log    *slog.Logger
 	due    chan struct{} // a look is
 
@@ -36,8 +37,8 @@ type ways struct {
 	told map[string]string // what was logged last, by what it was about; guarded by mu
 }
 
-func newWays(routes reconcile.Router, links reconcile.LinkTable, log *slog.Logger) *ways {
-	return &ways{routes: routes, links: links, log: log, due: make(chan struct{}, 1), told: map[string]string{}}
+func newWays(routes reconcile.Router, links reconcile.LinkTable, of func(*config.Config) []netip.Addr, log *slog.Logger) *ways {
+	return &ways{routes: routes, links: links, of: of, log: log, due: make(chan struct{}, 1), told: map[string]string{}}
 }
 
 // look calls for a look at all ways and returns at once.
@@ -118,14 +119,14 @@ func (w *ways) tell(what string, err error) {
 	w.told[what] = text
 }
 
-// survey looks up the ways to all servers of a configuration.
+// survey looks up all ways that a configuration needs.
 func (w *ways) survey(cfg *config.Config, known reconcile.Env) reconcile.Env {
-	return w.find(serverAddrs(cfg), cfg, known)
+	return w.find(w.of(cfg), cfg, known)
 }
 
 // extend looks up the ways to those servers that are not known.
 func (w *ways) extend(cfg *config.Config, known reconcile.Env) reconcile.Env {
-	addrs := serverAddrs(cfg)
+	addrs := w.of(cfg)
 	missing := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool {
 		_, there := known.Paths[a]
 		return there
@@ -164,6 +165,23 @@ func serverAddrs(cfg *config.Config) []netip.Addr {
 		pool, _ := cfg.Pool(c.Pool)
 		for _, server := range pool.Serving(c) {
 			addrs = append(addrs, server.Address)
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
+}
+
+// askedAddrs are the addresses of the servers whose answers to checks via the data
+// path IPVS does not bring back.
+func askedAddrs(cfg *config.Config) []netip.Addr {
+	var addrs []netip.Addr
+	for e := range cfg.Errands() {
+		c, _ := cfg.Service(e.Service)
+		pool, _ := cfg.Pool(e.Pool)
+		for _, server := range pool.Servers {
+			if server.Name == e.Server && c.Method != config.NAT {
+				addrs = append(addrs, server.Address)
+			}
 		}
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,7 +79,7 @@ func newWayRig(t *testing.T) *wayRig {
 	log := slog.New(slog.NewTextHandler(&r.log, nil))
 	r.engine = &engine{
 		Engine: reconcile.New(reconcile.Options{Targets: r.kernel.Targets(ledger), Logger: slog.New(slog.DiscardHandler), Resync: time.Hour}),
-		by:     config.ForwardingEBPF, log: log, ways: newWays(r.ways, r.ways, log),
+		by:     config.ForwardingEBPF, log: log, ways: newWays(r.ways, r.ways, serverAddrs, log),
 	}
 	return r
 }
@@ -221,4 +222,28 @@ func TestNoticesAreToldOnce(t *testing.T) {
 			t.Errorf("told %d times, want twice:\n%s", n, r.log.String())
 		}
 	})
+}
+
+// TestAskedAddrs looks up, with IPVS, the ways to those servers alone whose answers
+// to checks eBPF has to take in.
+func TestAskedAddrs(t *testing.T) {
+	for _, tc := range []struct {
+		method config.Method
+		via    config.Via
+		want   []netip.Addr
+	}{
+		{config.DR, config.ViaDataplane, []netip.Addr{netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")}},
+		{config.TUN, config.ViaDataplane, []netip.Addr{netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")}},
+		{config.NAT, config.ViaDataplane, nil},
+		{config.DR, config.ViaDirect, nil},
+	} {
+		t.Run(string(tc.method)+" "+string(tc.via), func(t *testing.T) {
+			cfg := shop("/nowhere")
+			cfg.Services[0].Method = tc.method
+			cfg.Checks[0].Via, cfg.Checks[0].Service = tc.via, cfg.Services[0].Name
+			if got := askedAddrs(cfg); !slices.Equal(got, tc.want) {
+				t.Errorf("%v, want %v", got, tc.want)
+			}
+		})
+	}
 }

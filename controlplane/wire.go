@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,7 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 	case config.ForwardingEBPF:
 		w.upkeep(&p, e)
 	case config.ForwardingIPVS:
+		w.find(&p, e, askedAddrs)
 		p.Traffic = ipvsFlows{ipvsTable, w.ipvs}
 	case config.ForwardingNone, config.ForwardingAuto:
 	}
@@ -165,14 +167,14 @@ func (w *wiring) targets(ledger *reconcile.Ledger) ([]reconcile.Target, error) {
 		reconcile.NewAddresses(w.interfaces, ledger),
 	}
 	if w.ipvs != nil {
-		targets = append(targets, reconcile.NewVirtuals(w.ipvs, w.ipvs, ledger))
+		targets = append(targets, reconcile.NewVirtuals(w.ipvs, w.ipvs, ledger), reconcile.NewErrands(w.ipvs))
 	}
 	balance := reconcile.NewBalance(w.maps)
 	left, err := balance.Holds(context.Background())
 	if err != nil {
 		return nil, fmt.Errorf("read what eBPF forwards: %w", err)
 	}
-	if left || w.by == config.ForwardingEBPF {
+	if left || w.by != config.ForwardingNone { // with IPVS it takes in answers to checks
 		targets = append(targets, balance)
 	}
 	return append(targets, reconcile.NewSettings(reconcile.ProcSysctls, ledger)), nil
@@ -181,18 +183,22 @@ func (w *wiring) targets(ledger *reconcile.Ledger) ([]reconcile.Target, error) {
 // upkeep is what the eBPF engine needs done for it while the daemon runs.
 func (w *wiring) upkeep(p *Parts, e *engine) {
 	log := w.in.Logger
-	e.ways = newWays(w.interfaces, w.interfaces, log)
+	w.find(p, e, serverAddrs)
 	sweeps := newSweeper(w.maps.Sweep, log)
 	p.Traffic = ebpfFlows{flowTable{w.maps, sweeps}}
-	p.Tasks = []Task{
-		task{"ways", func(ctx context.Context) error { return e.ways.run(ctx, e) }},
-		reconcile.NewRouteWatcher(e.ways.look, log),
-		sweeps,
-	}
+	p.Tasks = append(p.Tasks, sweeps)
 	if off := notForwarding(w.cfg, os.ReadFile); len(off) > 0 {
 		log.Warn("the kernel does not forward packets, and looks up no routes for eBPF then: packets go by the routes that this daemon looked up, and by tc alone",
 			"set to 1", strings.Join(off, " "))
 	}
+}
+
+// find has the ways to servers found, and followed as routes change.
+func (w *wiring) find(p *Parts, e *engine, of func(*config.Config) []netip.Addr) {
+	e.ways = newWays(w.interfaces, w.interfaces, of, w.in.Logger)
+	p.Tasks = append(p.Tasks,
+		task{"ways", func(ctx context.Context) error { return e.ways.run(ctx, e) }},
+		reconcile.NewRouteWatcher(e.ways.look, w.in.Logger))
 }
 
 // notForwarding names the sysctls that keep bpf_fib_lookup from answering.

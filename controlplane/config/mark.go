@@ -14,6 +14,9 @@ const (
 	markBits   uint32 = 0x00ffffff
 )
 
+// OurMark tells whether a mark is of a check.
+func OurMark(mark uint32) bool { return mark&^markBits == MarkPrefix }
+
 // Errand is what the packets of one mark are to do: to ask a server of a pool at
 // a service's address. All checks with that errand share the mark.
 type Errand struct {

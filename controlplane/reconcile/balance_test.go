@@ -96,7 +96,7 @@ func TestBalanceOrder(t *testing.T) {
 		"free server 10.0.0.11:8080", "free server 10.0.0.12:8080",
 		"delete back 10.0.0.11:8080", "delete back 10.0.0.12:8080",
 		"delete row 192.0.2.10:80",
-		"detach probe", "detach from eth0", "detach from eth1",
+		"detach probe", "put setting", "detach from eth0", "detach from eth1",
 		"delete page 1",
 		"delete device 2", "delete device 3",
 		"set knob net/ipv4/conf/lo/accept_local to 0",

@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/state"
@@ -24,7 +25,7 @@ func Derive(s state.State, env Env) Want {
 		Virtuals: map[config.Virtual]Forward{}, Addresses: map[Address]bool{},
 		Attachments: map[string]config.Attach{}, Settings: map[string]string{},
 		Servers: map[maps.ServerID]Server{}, Shares: map[config.Virtual]Share{}, Backs: map[maps.Key][]Back{},
-		Marks: map[uint32]maps.ServerID{}, Devices: map[int]bool{},
+		Marks: map[uint32]maps.ServerID{}, Devices: map[int]bool{}, Errands: map[Mark]Errand{},
 		Leave: map[config.Virtual]bool{},
 	}
 	director := s.Config.Director
@@ -34,10 +35,13 @@ func Derive(s state.State, env Env) Want {
 	switch env.Forwarding {
 	case config.ForwardingIPVS:
 		w.Settings = settings()
+		w.putErrands(s.Config, env)
 	case config.ForwardingEBPF:
 		w.putEngine(s.Config, env)
 	case config.ForwardingNone, config.ForwardingAuto:
 	}
+	slices.Sort(w.Notices)
+	w.Notices = slices.Compact(w.Notices)
 	for _, c := range s.Config.Services {
 		page := w.putPage(s.Config, c)
 		decided := s.Services[c.Name]

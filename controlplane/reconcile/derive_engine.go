@@ -13,23 +13,13 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// acceptLocal lets the loopback interface take what comes from an address of this
-// machine: answers to checks that take the way of the data.
-const acceptLocal = "net/ipv4/conf/lo/accept_local"
-
 // putEngine wants what the eBPF engine needs beside services and servers.
 func (w *Want) putEngine(cfg *config.Config, env Env) {
 	director := cfg.Director
 	w.putMarks(cfg)
-	w.Setting = &maps.Setting{
-		Sources:   slices.SortedFunc(slices.Values(director.FullNAT.Sources), netip.Addr.Compare),
-		PortFirst: director.FullNAT.PortFirst, PortLast: director.FullNAT.PortLast,
-		TCP:    director.Connections.TCP.Truncate(time.Second),
-		FIN:    director.Connections.FIN.Truncate(time.Second),
-		UDP:    director.Connections.UDP.Truncate(time.Second),
-		Probes: len(w.Marks) > 0,
-	}
-	if w.Setting.Probes {
+	w.Setting = setting(cfg)
+	if len(w.Marks) > 0 {
+		w.Setting.Probes = true
 		w.Settings[acceptLocal] = "1"
 	}
 	w.watchServers(cfg, env)
@@ -39,20 +29,15 @@ func (w *Want) putEngine(cfg *config.Config, env Env) {
 	for _, path := range env.Paths {
 		w.putDevice(director, env.Links[path.Interface])
 	}
-	slices.Sort(w.Notices)
-	w.Notices = slices.Compact(w.Notices)
 }
 
-// putMarks says which server each mark of a check leads to.
-func (w *Want) putMarks(cfg *config.Config) {
-	for errand, marked := range cfg.Errands() {
-		c, _ := cfg.Service(errand.Service)
-		pool, _ := cfg.Pool(errand.Pool)
-		for _, server := range pool.Servers {
-			if server.Name == errand.Server {
-				w.Marks[marked.Mark] = ServerID(c, server)
-			}
-		}
+// setting is what is the same for all that the engine does.
+func setting(cfg *config.Config) *maps.Setting {
+	nat, idle := cfg.Director.FullNAT, cfg.Director.Connections
+	return &maps.Setting{
+		Sources:   slices.SortedFunc(slices.Values(nat.Sources), netip.Addr.Compare),
+		PortFirst: nat.PortFirst, PortLast: nat.PortLast,
+		TCP: idle.TCP.Truncate(time.Second), FIN: idle.FIN.Truncate(time.Second), UDP: idle.UDP.Truncate(time.Second),
 	}
 }
 
@@ -75,26 +60,29 @@ func (w *Want) watchServers(cfg *config.Config, env Env) {
 	for _, c := range cfg.Services {
 		pool, _ := cfg.Pool(c.Pool)
 		for _, server := range pool.Serving(c) {
-			path, there := env.Paths[server.Address]
-			if !there {
-				w.notice("no route leads to the server %s of pool %s", server.Address, pool.Name)
-				continue
-			}
-			if !seesAnswers(cfg, c, pool) {
-				continue
-			}
-			link := env.Links[path.Interface]
-			switch _, attached := w.Attachments[path.Interface]; {
-			case attached:
-			case link.Loopback:
-				w.notice("the server %s of pool %s is this machine itself: its answers can't be translated by eBPF", server.Address, pool.Name)
-			case !link.Ethernet:
-				w.notice("%s, the way to the server %s of pool %s, is not Ethernet: its answers can't be translated by eBPF",
-					path.Interface, server.Address, pool.Name)
-			default:
-				w.Attachments[path.Interface] = mode
+			if _, there := env.Paths[server.Address]; seesAnswers(cfg, c, pool) || !there {
+				w.watch(mode, env, pool.Name, server.Address)
 			}
 		}
+	}
+}
+
+// watch attaches the engine where the answers of a server come in.
+func (w *Want) watch(mode config.Attach, env Env, pool string, server netip.Addr) {
+	path, there := env.Paths[server]
+	link := env.Links[path.Interface]
+	switch _, attached := w.Attachments[path.Interface]; {
+	case !there:
+		w.notice("no route leads to the server %s of pool %s", server, pool)
+	case attached:
+	case link.Loopback && env.Forwarding == config.ForwardingIPVS: // what this machine sends itself it takes
+	case link.Loopback:
+		w.notice("the server %s of pool %s is this machine itself: eBPF can't see its answers", server, pool)
+	case !link.Ethernet:
+		w.notice("%s, the way to the server %s of pool %s, is not Ethernet: eBPF can't see its answers",
+			path.Interface, server, pool)
+	default:
+		w.Attachments[path.Interface] = mode
 	}
 }
 
@@ -119,10 +107,7 @@ func (w Want) putServers(s state.State, c config.Service, env Env) Share {
 	scheduler := c.SchedulerFor(config.ForwardingEBPF)
 	share := Share{Spread: spread(c, scheduler), Down: down(c.OnDown)}
 	pool, _ := s.Config.Pool(c.Pool)
-	asked := map[maps.ServerID]bool{}
-	for _, id := range w.Marks {
-		asked[id] = true
-	}
+	asked := w.marksOf()
 	for _, server := range pool.Serving(c) {
 		decided := s.Servers[state.ServerID{Pool: pool.Name, Name: server.Name}]
 		id := ServerID(c, server)

@@ -199,8 +199,8 @@ func TestDeriveEngine(t *testing.T) {
 			c.Services = c.Services[:1]
 			e.Links["eth1"] = reconcile.Link{Index: 3, Transmits: reconcile.No}
 		}, map[string]config.Attach{"eth0": config.AttachAuto}, map[int]bool{2: true, 3: false}, []string{
-			"eth1, the way to the server 10.0.0.11 of pool app, is not Ethernet: its answers can't be translated by eBPF",
-			"eth1, the way to the server 10.0.0.12 of pool app, is not Ethernet: its answers can't be translated by eBPF",
+			"eth1, the way to the server 10.0.0.11 of pool app, is not Ethernet: eBPF can't see its answers",
+			"eth1, the way to the server 10.0.0.12 of pool app, is not Ethernet: eBPF can't see its answers",
 		}},
 		{"no route", func(c *config.Config, e *reconcile.Env) {
 			c.Services = c.Services[:1]
@@ -212,7 +212,7 @@ func TestDeriveEngine(t *testing.T) {
 			c.Pools[0].Servers = c.Pools[0].Servers[:1]
 			e.Links["eth1"] = reconcile.Link{Index: 1, Loopback: true}
 		}, map[string]config.Attach{"eth0": config.AttachAuto}, map[int]bool{1: false, 2: true},
-			[]string{"the server 10.0.0.11 of pool app is this machine itself: its answers can't be translated by eBPF"}},
+			[]string{"the server 10.0.0.11 of pool app is this machine itself: eBPF can't see its answers"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -150,16 +150,25 @@ func (has balanceRows) Plan(w Want) []Effect {
 }
 
 // planSetting leaves the settings as they are where nothing is forwarded: nobody
-// reads them then.
+// reads them then, but for what is to become of answers to checks. The program on
+// lo has nothing to do where no mark leads anywhere.
 func (has balanceRows) planSetting(w Want) []Effect {
 	var effects []Effect
-	if w.Setting != nil && !sameSetting(*w.Setting, has.setting) {
+	switch {
+	case w.Setting != nil && !sameSetting(*w.Setting, has.setting):
 		effects = append(effects, Effect{
 			Rank: RankEngine, Group: settingGroup, What: "set up forwarding by eBPF",
 			Do: func() error { return has.tables.SetForwarding(*w.Setting) },
 		})
+	case w.Setting == nil && has.setting.Probes:
+		deaf := has.setting
+		deaf.Probes = false
+		effects = append(effects, Effect{
+			Rank: RankDetach, Group: settingGroup, What: "take in no more answers to checks",
+			Do: func() error { return has.tables.SetForwarding(deaf) },
+		})
 	}
-	switch probes := w.Setting != nil && w.Setting.Probes; {
+	switch probes := len(w.Marks) > 0; {
 	case probes && !has.probed:
 		effects = append(effects, Effect{
 			Rank: RankAttach, Group: probeGroup, What: "attach to lo, for checks", Do: has.tables.AttachProbe,

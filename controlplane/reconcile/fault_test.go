@@ -147,7 +147,7 @@ func faultless(t *testing.T, scenes []scene) []string {
 func TestReadFault(t *testing.T) {
 	carries := map[string]bool{
 		"read pages": true, "read rows": true, "read virtuals": true, "read addresses": true, "read links": true,
-		"read attachments": false, "read knob conn_reuse_mode": false,
+		"read attachments": false, "read knob conn_reuse_mode": false, "read errands": false,
 	}
 	for read, carried := range carries {
 		t.Run(read, func(t *testing.T) {

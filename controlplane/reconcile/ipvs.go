@@ -17,8 +17,8 @@ import (
 )
 
 // IPVS is the kernel's table of virtual services, by generic netlink, in the
-// network namespace of the thread that opened it. It is a VirtualTable and a
-// DestinationTable.
+// network namespace of the thread that opened it. It is a VirtualTable, a
+// DestinationTable and an ErrandTable.
 type IPVS struct{ client ipvs.Client }
 
 // OpenIPVS connects to IPVS. Asking for it makes the kernel load it where it is a
@@ -104,6 +104,10 @@ func (k *IPVS) DeleteVirtual(v config.Virtual) error {
 
 // PutDestination implements DestinationTable.
 func (k *IPVS) PutDestination(v config.Virtual, server netip.AddrPort, d Destination) error {
+	return k.putDestination(service(v), server, d)
+}
+
+func (k *IPVS) putDestination(of ipvs.Service, server netip.AddrPort, d Destination) error {
 	to := destination(server)
 	to.Weight = uint32(d.Weight)
 	switch d.Method {
@@ -117,11 +121,11 @@ func (k *IPVS) PutDestination(v config.Virtual, server netip.AddrPort, d Destina
 			to.TunnelType, to.TunnelPort = ipvs.GUE, d.Tunnel.Port
 		}
 	case config.FULLNAT:
-		return fmt.Errorf("put destination %s of %s: IPVS has no full NAT", server, v.Addr)
+		return fmt.Errorf("put destination %s: IPVS has no full NAT", server)
 	}
-	err := k.client.CreateDestination(service(v), to)
+	err := k.client.CreateDestination(of, to)
 	if errors.Is(err, unix.EEXIST) {
-		err = k.client.UpdateDestination(service(v), to)
+		err = k.client.UpdateDestination(of, to)
 	}
 	return err
 }

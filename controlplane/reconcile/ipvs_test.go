@@ -171,7 +171,8 @@ func (r *ipvsRig) start(t *testing.T) {
 	}
 	r.engine = reconcile.New(reconcile.Options{
 		Targets: []reconcile.Target{
-			reconcile.NewVirtuals(r.table, r.table, ledger), reconcile.NewSettings(reconcile.ProcSysctls, ledger),
+			reconcile.NewVirtuals(r.table, r.table, ledger), reconcile.NewErrands(r.table),
+			reconcile.NewSettings(reconcile.ProcSysctls, ledger),
 		},
 		Logger: r.logger(), OnRepair: func(d reconcile.Drift) { r.repairs = append(r.repairs, d.Target+": "+d.What) },
 	})

@@ -106,10 +106,12 @@ func story() []scene { return storyOf(config.ForwardingIPVS, config.NAT) }
 // stories are those of all engines and methods.
 func stories() map[string][]scene {
 	return map[string][]scene{
-		"ipvs":     story(),
-		"ebpf nat": storyOf(config.ForwardingEBPF, config.NAT),
-		"ebpf tun": storyOf(config.ForwardingEBPF, config.TUN),
-		"nobody":   storyOf(config.ForwardingNone, config.DR),
+		"ipvs":       story(),
+		"ipvs asked": storyOf(config.ForwardingIPVS, config.DR, viaShop),
+		"ebpf nat":   storyOf(config.ForwardingEBPF, config.NAT),
+		"ebpf tun":   storyOf(config.ForwardingEBPF, config.TUN),
+		"ebpf asked": storyOf(config.ForwardingEBPF, config.DR, viaShop),
+		"nobody":     storyOf(config.ForwardingNone, config.DR),
 	}
 }
 
@@ -142,7 +144,7 @@ func forwardBy(m config.Method, cfg *config.Config) {
 	cfg.Director.FullNAT = config.FullNAT{PortFirst: 1024, PortLast: 32767}
 }
 
-func storyOf(f config.Forwarding, m config.Method) []scene {
+func storyOf(f config.Forwarding, m config.Method, edits ...func(*config.Config)) []scene {
 	s := state.New()
 	now := day
 	var scenes []scene
@@ -153,6 +155,9 @@ func storyOf(f config.Forwarding, m config.Method) []scene {
 	}
 	cfg := baseConfig()
 	forwardBy(m, cfg)
+	for _, edit := range edits {
+		edit(cfg)
+	}
 	then("loaded", 0, state.Loaded{Config: cfg})
 	then("all up", time.Second, result(a, up), result(b, up), result(c, up))
 	then("one drains", time.Minute, result(b, soft))
@@ -170,6 +175,9 @@ func storyOf(f config.Forwarding, m config.Method) []scene {
 	}
 	other.Services[0].Scheduler = "mh"
 	forwardBy(m, other)
+	for _, edit := range edits {
+		edit(other)
+	}
 	then("reloaded", time.Minute, state.Loaded{Config: other})
 	then("its new server up", time.Second, result("10.0.0.14:8080", up))
 	then("sorry with the new page", time.Second, result(a, hard), result("10.0.0.14:8080", hard))
@@ -234,6 +242,9 @@ func contents(k *fake.Kernel) string {
 			lines = append(lines, fmt.Sprintf("virtual %s/%s to %s %s weight %d altered %v", v.Addr, v.Proto, addr, d.Method, d.Weight, d.Altered))
 		}
 	}
+	for m, e := range k.ErrandTable {
+		lines = append(lines, fmt.Sprintf("errand %s to %s %+v altered %v", m, e.Server, e.Destination, e.Altered))
+	}
 	for addr := range k.AddrTable {
 		lines = append(lines, "address "+addr.String())
 	}
@@ -267,7 +278,7 @@ func balance(k *fake.Kernel) []string {
 	for index, xdp := range k.DeviceTable {
 		lines = append(lines, fmt.Sprintf("device %d %t", index, xdp))
 	}
-	if len(k.ShareTable) > 0 { // else nobody reads them
+	if len(k.ShareTable) > 0 || k.Setting.Probes { // else nobody reads them
 		lines = append(lines, fmt.Sprintf("setting %+v", k.Setting))
 	}
 	if k.Probed {

@@ -218,13 +218,9 @@ func (has virtualRows) forget(name string) Effect {
 }
 
 func (has virtualRows) putDestination(v config.Virtual, server netip.AddrPort, d Destination, there bool) Effect {
-	by := string(d.Method)
-	if d.Tunnel.Kind == config.TunnelGUE {
-		by += fmt.Sprintf(" by gue to port %d", d.Tunnel.Port)
-	}
 	e := Effect{
 		Rank: RankDestination, Group: virtualGroup(v),
-		What: fmt.Sprintf("put destination %s of %s, %s, weight %d", server, virtualName(v), by, d.Weight),
+		What: fmt.Sprintf("put destination %s of %s, %s, weight %d", server, virtualName(v), d.way(), d.Weight),
 		Do:   func() error { return has.target.destinations.PutDestination(v, server, d) },
 	}
 	if there && d.Weight == 0 {

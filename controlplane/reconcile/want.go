@@ -19,12 +19,14 @@ type Want struct {
 	Addresses   map[Address]bool
 	Attachments map[string]config.Attach // by interface
 	Settings    map[string]string        // knobs of the kernel, by name: see Sysctls
-	// What the eBPF engine forwards by. Setting is nil where it does not forward.
+	Errands     map[Mark]Errand          // of checks that take the way of the data, by IPVS
+	// What the eBPF engine forwards by. Setting is nil where it neither forwards nor
+	// takes in what servers answer to checks.
 	Setting *maps.Setting
 	Servers map[maps.ServerID]Server
 	Shares  map[config.Virtual]Share
 	Backs   map[maps.Key][]Back
-	Marks   map[uint32]maps.ServerID // of checks that take the way of the data
+	Marks   map[uint32]maps.ServerID // of checks that take the way of the data, by eBPF
 	Devices map[int]bool             // by index: whether it sends what XDP redirects to it
 	// Leave names what is not decided yet: whatever the kernel holds for these,
 	// rows, destinations and addresses, stays as it is.

@@ -26,7 +26,7 @@ func (k *Kernel) PutServer(id kernel.ServerID, s kernel.Server) error {
 	}, "put server %s state %d", id.Addr, s.State)
 }
 
-// DeleteServer implements reconcile.ServerTable.
+// DeleteServer implements reconcile.ServerTable. The marks that lead to it go too.
 func (k *Kernel) DeleteServer(id kernel.ServerID) error {
 	return k.change(func() error {
 		for _, f := range k.ShareTable {
@@ -37,6 +37,7 @@ func (k *Kernel) DeleteServer(id kernel.ServerID) error {
 		if k.InUse[id] {
 			return kernel.ErrServerInUse
 		}
+		maps.DeleteFunc(k.MarkTable, func(_ uint32, to kernel.ServerID) bool { return to == id })
 		delete(k.ServerTable, id)
 		return nil
 	}, "free server %s", id.Addr)

@@ -23,16 +23,17 @@ import (
 type Kernel struct {
 	mu sync.Mutex
 
-	PageTable map[kernel.PageID]kernel.Page
-	RowTable  map[kernel.Key]kernel.Service
-	IPVS      map[config.Virtual]reconcile.Forward
-	Busy      map[netip.AddrPort]bool // destinations with connections
-	AddrTable map[reconcile.Address]bool
-	Links     map[string]int  // index by name
-	Silent    map[string]bool // links without a carrier
-	Announced []reconcile.Address
-	Engines   map[string]kernel.Attachment
-	KnobTable map[string]string
+	PageTable   map[kernel.PageID]kernel.Page
+	RowTable    map[kernel.Key]kernel.Service
+	IPVS        map[config.Virtual]reconcile.Forward
+	Busy        map[netip.AddrPort]bool // destinations with connections
+	ErrandTable map[reconcile.Mark]reconcile.Errand
+	AddrTable   map[reconcile.Address]bool
+	Links       map[string]int  // index by name
+	Silent      map[string]bool // links without a carrier
+	Announced   []reconcile.Address
+	Engines     map[string]kernel.Attachment
+	KnobTable   map[string]string
 	// What the eBPF engine has. InUse are servers with flows.
 	ServerTable map[kernel.ServerID]kernel.Server
 	ShareTable  map[kernel.Key]kernel.Forward
@@ -61,7 +62,7 @@ func New() *Kernel {
 		},
 		ServerTable: map[kernel.ServerID]kernel.Server{}, ShareTable: map[kernel.Key]kernel.Forward{},
 		BackTable: map[kernel.Key][]kernel.Key{}, MarkTable: map[uint32]kernel.ServerID{},
-		DeviceTable: map[int]bool{}, InUse: map[kernel.ServerID]bool{},
+		DeviceTable: map[int]bool{}, InUse: map[kernel.ServerID]bool{}, ErrandTable: map[reconcile.Mark]reconcile.Errand{},
 	}
 }
 
@@ -69,7 +70,8 @@ func New() *Kernel {
 func (k *Kernel) Targets(ledger *reconcile.Ledger) []reconcile.Target {
 	return []reconcile.Target{
 		reconcile.NewSorry(k, k), reconcile.NewAttachments(k), reconcile.NewSettings(k, ledger),
-		reconcile.NewVirtuals(k, k, ledger), reconcile.NewBalance(k), reconcile.NewAddresses(k, ledger),
+		reconcile.NewVirtuals(k, k, ledger), reconcile.NewErrands(k), reconcile.NewBalance(k),
+		reconcile.NewAddresses(k, ledger),
 	}
 }
 
