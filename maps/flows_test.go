@@ -356,3 +356,41 @@ func TestFlowStates(t *testing.T) {
 		}
 	}
 }
+
+// TestManyLeaveByOneSweep has many servers with flows leave, again and again: all
+// flows are gone through once, until something has happened that may end some.
+func TestManyLeaveByOneSweep(t *testing.T) {
+	r := newFlowRig(t, pinPath(t), small)
+	leaving := []ServerID{r.a}
+	for i := range 4 {
+		id := ServerID{Pool: 7, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 9, byte(i)}), 80), Method: MethodNAT}
+		up(t, r.Maps, id)
+		leaving = append(leaving, id)
+	}
+	for _, k := range []Key{keyA, keyB} {
+		mustDo(t, r.PutForward(k, Forward{Ring: ringOfAll(2, 8, r.b)}))
+	}
+	for i, id := range leaving {
+		mustDo(t, r.PutServer(id, Server{State: ServerDrain}))
+		r.note(t, r.engine.Flows, i, keyA, r.rowOf[id], bpf.DirectorFlowStateFLOW_OPEN, 0)
+	}
+	inUse := func() {
+		t.Helper()
+		for _, id := range leaving {
+			if err := r.DeleteServer(id); !errors.Is(err, ErrServerInUse) {
+				t.Fatalf("delete %s, which has a flow: %v", id.Addr, err)
+			}
+		}
+	}
+	inUse()
+	for i := range leaving { // gone unnoticed: whoever still finds them in use has not looked
+		mustDo(t, r.engine.Flows.Delete(r.flowKey(i, keyA)))
+	}
+	inUse()
+	if _, err := r.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range leaving {
+		mustDo(t, r.DeleteServer(id))
+	}
+}

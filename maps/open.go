@@ -32,6 +32,7 @@ type Maps struct {
 	forwarded map[uint32]bool   // the ids that have a row in forwards
 	stale     map[uint32]uint64 // those that may have flows of a service that is gone: which deletion it was
 	deletions uint64            // of rows in forwards
+	swept     uint64            // how many there had been when the last sweep began
 	unswept   bool              // nobody has looked for flows of what was gone before
 
 	rowOf      map[ServerID]uint16

@@ -23,10 +23,11 @@ type serverRow struct {
 	id    ServerID
 	rises int // how many times it was put up
 	empty int // how many times it had been when a sweep found no flow of it
+	busy  int // how many times it had been when a sweep found some that are not over
 }
 
-// neverEmpty is the empty of a row whose flows nobody has looked for.
-const neverEmpty = -1
+// never is the empty and the busy of a row whose flows nobody has looked for.
+const never = -1
 
 // Servers reads the servers' rows.
 func (m *Maps) Servers() (map[ServerID]Server, error) {
@@ -71,10 +72,14 @@ func (m *Maps) PutServer(id ServerID, s Server) error {
 		return fmt.Errorf("put server %s: %w", id.Addr, err)
 	}
 	if !known {
-		m.rowOf[id], m.serverRows[at] = at, &serverRow{id: id, empty: neverEmpty}
+		m.rowOf[id], m.serverRows[at] = at, &serverRow{id: id, empty: never, busy: never}
 	}
-	if s.State == ServerUp {
+	switch s.State {
+	case ServerUp:
 		m.serverRows[at].rises++
+	case ServerDown:
+		m.serverRows[at].busy = never // they may be over now
+	case ServerDrain:
 	}
 	if before.State = row.State; row == before {
 		return nil
@@ -149,7 +154,9 @@ func (m *Maps) DeleteServer(id ServerID) error {
 	return nil
 }
 
-// endFlows makes sure that a server has no flow and gets none.
+// endFlows makes sure that a server has no flow and gets none. One that the last
+// sweep has found flows of has them until another sweep says otherwise: going
+// through all flows takes too long to do it for every server that leaves.
 func (m *Maps) endFlows(at uint16) error {
 	var row bpf.DirectorServer
 	if err := m.engine.Servers.Lookup(uint32(at), &row); err != nil {
@@ -161,13 +168,14 @@ func (m *Maps) endFlows(at uint16) error {
 			return err
 		}
 	}
-	if r := m.serverRows[at]; r.empty != r.rises {
+	r := m.serverRows[at]
+	if known := m.swept == m.deletions && r.busy == r.rises; r.empty != r.rises && !known {
 		if _, err := m.sweepLocked(); err != nil {
 			return err
 		}
-		if r.empty != r.rises {
-			return fmt.Errorf("%w by flows", ErrServerInUse)
-		}
+	}
+	if r.empty != r.rises {
+		return fmt.Errorf("%w by flows", ErrServerInUse)
 	}
 	return nil
 }
@@ -183,7 +191,7 @@ func (m *Maps) adoptServers() error {
 			continue
 		}
 		at, id := uint16(i), serverIDFrom(row)
-		m.rowOf[id], m.serverRows[at] = at, &serverRow{id: id, empty: neverEmpty}
+		m.rowOf[id], m.serverRows[at] = at, &serverRow{id: id, empty: never, busy: never}
 		m.lastRow = at
 	}
 	return nil

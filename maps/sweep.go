@@ -59,9 +59,9 @@ func (m *Maps) beginSweep() sweepStart {
 	return s
 }
 
-// endSweep notes which ids and rows no flow names any more.
+// endSweep notes which ids and rows no flow names any more, and which some do.
 func (m *Maps) endSweep(began sweepStart, s *sweeper) {
-	m.unswept = false
+	m.unswept, m.swept = false, began.deletions
 	for id, deletion := range m.stale {
 		if deletion <= began.deletions {
 			delete(m.stale, id)
@@ -69,8 +69,12 @@ func (m *Maps) endSweep(began sweepStart, s *sweeper) {
 	}
 	for at, rises := range began.rises {
 		up := s.view.servers[at].State == bpf.DirectorServerStateSERVER_UP
-		if r := m.serverRows[at]; r != nil && !up && s.byServer[at] == 0 {
+		switch r := m.serverRows[at]; {
+		case r == nil || up:
+		case s.byServer[at] == 0:
 			r.empty = rises
+		default:
+			r.busy = rises
 		}
 	}
 }
