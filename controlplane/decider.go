@@ -12,6 +12,7 @@ import (
 
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
@@ -20,6 +21,7 @@ import (
 type decider struct {
 	setProbes func([]checkers.Probe)
 	update    func(state.State)
+	settle    func(*config.Config) // before the probes of a new configuration; may be nil
 	events    *api.Events
 	log       *slog.Logger
 
@@ -120,12 +122,16 @@ func (d *decider) applyAll(batch []letter) {
 	}
 	if len(events) > 0 {
 		next, changes := state.Apply(d.state, time.Now(), events...)
-		if next.Config != d.state.Config {
-			d.setProbes(state.Probes(next.Config))
-		}
+		reloaded := next.Config != d.state.Config
 		d.state = next
 		d.snapshot.Store(&next)
 		d.update(next)
+		if reloaded && d.settle != nil {
+			d.settle(next.Config)
+		}
+		if reloaded {
+			d.setProbes(state.Probes(next.Config))
+		}
 		d.tell(changes)
 		d.checkDecided()
 	}

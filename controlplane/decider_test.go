@@ -100,6 +100,21 @@ func TestDeciderAppliesABatchAsOne(t *testing.T) {
 	})
 }
 
+// The ways of new checks are there before the checks are, and nobody waits for them
+// where there is no new configuration.
+func TestDeciderPavesTheWayOfChecks(t *testing.T) {
+	d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
+	var order []string
+	d.setProbes = func([]checkers.Probe) { order = append(order, "probes") }
+	d.update = func(state.State) { order = append(order, "update") }
+	d.settle = func(*config.Config) { order = append(order, "settle") }
+	d.applyAll([]letter{{event: state.Loaded{Config: shop("")}}})
+	d.applyAll([]letter{{event: state.Tick{}}})
+	if diff := cmp.Diff([]string{"update", "settle", "probes", "update"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
 // What was posted before the end is decided, even if it is all there ever was.
 func TestDeciderAppliesWhatIsQueuedBeforeItEnds(t *testing.T) {
 	for range 20 { // select takes any of what is ready

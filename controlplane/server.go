@@ -108,6 +108,22 @@ func (s *Server) adopt(ctx context.Context, cfg *config.Config) {
 	if err := s.parts.Engine.Sync(ctx); err != nil {
 		s.opts.Logger.Error("first pass over the kernel failed, it will be tried again", "error", err)
 	}
+	s.decider.settle = s.pave
+}
+
+// paveWait is how long decisions wait for the ways of checks at most.
+const paveWait = time.Second
+
+// pave has the ways of checks via the data path in the kernel before they are
+// taken: a new check without its own would be answered by any server. Passes that
+// fail are tried again, and are no reason not to check.
+func (s *Server) pave(cfg *config.Config) {
+	if len(cfg.Errands()) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), paveWait)
+	defer cancel()
+	_ = s.parts.Engine.Sync(ctx) // the engine tells of it
 }
 
 // serve starts the tasks, waits for the end of one of them or of ctx, and stops
