@@ -23,6 +23,9 @@ type Sizes struct {
 // one CPU takes from a table at a time must be little of it.
 const freshShare, freshLeast = 8, 4096
 
+// FreshRows is how many rows the table of fresh flows has beside one of so many.
+func FreshRows(flows int) int { return max(freshLeast, flows/freshShare) }
+
 // withoutForwarding is the size of each table that nobody needs.
 const withoutForwarding = 1
 
@@ -38,7 +41,7 @@ func (s Sizes) apply(spec *ebpf.CollectionSpec) {
 		spec.Maps[DirectorMapFlows].MaxEntries = uint32(s.Flows)
 	}
 	flows := spec.Maps[DirectorMapFlows].MaxEntries
-	spec.Maps[DirectorMapFresh].MaxEntries = max(freshLeast, flows/freshShare)
+	spec.Maps[DirectorMapFresh].MaxEntries = uint32(FreshRows(int(flows)))
 	spec.Maps[DirectorMapBindings].MaxEntries = withoutForwarding
 	if s.FullNAT {
 		spec.Maps[DirectorMapBindings].MaxEntries = flows
@@ -52,7 +55,7 @@ func (s Sizes) apply(spec *ebpf.CollectionSpec) {
 func sized() []string {
 	return []string{
 		DirectorMapFresh, DirectorMapFlows, DirectorMapBindings, DirectorMapFragments, DirectorMapPathMtus,
-		DirectorMapBacks, DirectorMapMarks, DirectorMapForwards, DirectorMapRings, DirectorMapTurns,
+		DirectorMapBacks, DirectorMapMarks, DirectorMapForwards, DirectorMapRings, DirectorMapTurns, DirectorMapUnnoted,
 		DirectorMapServers, DirectorMapTallies, DirectorMapRoutes, DirectorMapDevices,
 	}
 }

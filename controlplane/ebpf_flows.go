@@ -13,17 +13,6 @@ import (
 // ebpfFlows is the Traffic of the eBPF engine.
 type ebpfFlows struct{ table Flows }
 
-// flowBytes is what the kernel takes for each row of the tables of flows: see
-// struct flow of bpf/include/types.h. freshShare: the table of those that are new
-// has that share of the rows besides.
-const (
-	flowBytes  = 96
-	freshShare = 8
-)
-
-// Room tells how many connections the engine's table has room for.
-func Room(cfg *config.Config) int { return tableSizes(cfg, config.ForwardingEBPF).Flows }
-
 // States implements Traffic.
 func (ebpfFlows) States() []string {
 	var names []string
@@ -52,7 +41,7 @@ func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
 	if !swept.IsZero() {
 		out.Table = &api.FlowTable{
 			Used: census.Total, Capacity: census.Capacity, Swept: swept.UTC(), Took: census.Took.Seconds(),
-			Removed: census.Removed, Memory: tableMemory(cfg, census.Capacity),
+			Removed: census.Removed, Memory: tableMemory(cfg),
 		}
 	}
 	for key, n := range census.ByService {
@@ -77,16 +66,6 @@ func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
 		out.Servers[name] = sum
 	}
 	return out, nil
-}
-
-// tableMemory is what the tables take that have room for so many flows, and the
-// one of full NAT where there is any.
-func tableMemory(cfg *config.Config, capacity int) uint64 {
-	memory := flowBytes * uint64(capacity)
-	if len(cfg.Director.FullNAT.Sources) > 0 {
-		memory += bindingBytes * uint64(Room(cfg))
-	}
-	return memory
 }
 
 // serverNames finds the servers of a configuration by the rows that they have in

@@ -122,7 +122,7 @@ func TestLoadOfEBPF(t *testing.T) {
 			{Pool: "app", Name: "b"}: {},
 		},
 		Services: map[config.Virtual]int{v: 1},
-		Table:    &api.FlowTable{Used: 2, Capacity: 800, Memory: 96 * 800, Swept: swept, Took: 1, Removed: 4},
+		Table:    &api.FlowTable{Used: 2, Capacity: 800, Memory: tableMemory(cfg), Swept: swept, Took: 1, Removed: 4},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)

@@ -140,24 +140,6 @@ func (w *wiring) open() (err error) {
 	return nil
 }
 
-// tableSizes has the tables of flows fit the memory that they may take.
-func tableSizes(cfg *config.Config, by config.Forwarding) maps.Options {
-	if by != config.ForwardingEBPF {
-		return maps.Options{}
-	}
-	o := maps.Options{Forwarding: true, FullNAT: len(cfg.Director.FullNAT.Sources) > 0}
-	each := flowBytes + flowBytes/freshShare
-	if o.FullNAT {
-		each += bindingBytes
-	}
-	o.Flows = int(cfg.Director.Connections.Memory) / each
-	return o
-}
-
-// bindingBytes is what the kernel takes for each row of full NAT's way back, of
-// which there are as many as of flows: see bpf/include/tables.h.
-const bindingBytes = 112
-
 // targets are the parts of the kernel that are ours. An engine that does not
 // forward is among them as long as something of an earlier configuration is there.
 func (w *wiring) targets(ledger *reconcile.Ledger) ([]reconcile.Target, error) {

@@ -26,8 +26,8 @@ func TestTableSizes(t *testing.T) {
 		sources int
 		want    maps.Options
 	}{
-		{"eBPF", config.ForwardingEBPF, 0, maps.Options{Forwarding: true, Flows: 621378}},
-		{"with full NAT", config.ForwardingEBPF, 1, maps.Options{Forwarding: true, Flows: 305040, FullNAT: true}},
+		{"eBPF", config.ForwardingEBPF, 0, maps.Options{Forwarding: true, Flows: 1 << 19}},
+		{"with full NAT", config.ForwardingEBPF, 1, maps.Options{Forwarding: true, Flows: 1 << 18, FullNAT: true}},
 		{"IPVS", config.ForwardingIPVS, 1, maps.Options{}},
 		{"nobody", config.ForwardingNone, 1, maps.Options{}},
 	} {

@@ -133,3 +133,7 @@ func idleSeconds(seen, now uint16) uint32 {
 	}
 	return uint32(now - seen)
 }
+
+// FreshRows is how many rows for flows of one packet there are beside a table of
+// so many.
+func FreshRows(flows int) int { return bpf.FreshRows(flows) }
