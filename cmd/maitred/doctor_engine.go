@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,10 +46,10 @@ func checkEngine(h host, cfg *config.Config) []finding {
 		out = append(out, checkTable(h, cfg))
 		out = append(out, checkFullNAT(h, cfg)...)
 		out = append(out, checkWays(h, cfg)...)
-		out = append(out, checkDataplane(h, cfg, engine)...)
+		out = append(out, checkDataplane(cfg, engine)...)
 	case config.ForwardingIPVS:
 		out = append(out, checkForward(h, cfg, engine)...)
-		out = append(out, checkDataplane(h, cfg, engine)...)
+		out = append(out, checkDataplane(cfg, engine)...)
 	case config.ForwardingNone, config.ForwardingAuto:
 	}
 	return out
@@ -171,35 +172,20 @@ func portRange(text string) (first, last int, ok bool) {
 
 const dataplane = "checks via dataplane"
 
-// checkDataplane looks at what the answers to checks via the data path meet on
-// their way in. They come from a service's address, which is this machine's own.
-func checkDataplane(h host, cfg *config.Config, engine config.Forwarding) []finding {
+// checkDataplane tells how the answers to checks via the data path come in. They
+// come from a service's address, which is this machine's own, unless IPVS
+// translates them back. On lo rp_filter does not look at what is local
+// (net/ipv4/fib_frontend.c).
+func checkDataplane(cfg *config.Config, engine config.Forwarding) []finding {
 	services := asked(cfg)
 	if len(services) == 0 {
 		return nil
 	}
-	ok := finding{Level: levelOK, Check: dataplane, Found: "the daemon sets net.ipv4.conf.lo.accept_local, by which answers come in"}
-	if engine == config.ForwardingEBPF {
-		return []finding{ok} // rp_filter does not look at what is local (net/ipv4/fib_frontend.c)
+	straight := func(s config.Service) bool { return s.Method != config.NAT }
+	if engine == config.ForwardingIPVS && !slices.ContainsFunc(services, straight) {
+		return []finding{{Level: levelOK, Check: dataplane, Found: "IPVS brings their answers back by itself"}}
 	}
-	ok.Found = "nothing keeps their answers from this machine"
-	var out []finding
-	seen := map[string]bool{}
-	for _, s := range services {
-		pool, _ := cfg.Pool(s.Pool)
-		for _, server := range pool.Serving(s) {
-			way, err := h.path(server.Address)
-			if s.Method == config.NAT || !s.Addresses[0].Is4() || err != nil || seen[way.Interface] {
-				continue // answers of nat come from the server's own address, IPv6 has no such switches
-			}
-			seen[way.Interface] = true
-			out = append(out, checkOwnAddress(h, way.Interface)...)
-		}
-	}
-	if len(out) == 0 {
-		return []finding{ok}
-	}
-	return out
+	return []finding{{Level: levelOK, Check: dataplane, Found: "the daemon sets net.ipv4.conf.lo.accept_local, by which answers come in"}}
 }
 
 // asked lists the services that checks ask via the data path.
@@ -214,31 +200,3 @@ func asked(cfg *config.Config) []config.Service {
 	}
 	return out
 }
-
-// checkOwnAddress looks at the switches by which an interface takes packets that
-// come from an address of this machine: accept_local of it or of all, and no
-// strict rp_filter of either (Documentation/networking/ip-sysctl.rst).
-func checkOwnAddress(h host, name string) []finding {
-	accepts, strict := false, ""
-	for _, scope := range []string{"all", name} {
-		if value, err := readText(h, "proc/sys/"+knob(scope, "accept_local")); err == nil && value == "1" {
-			accepts = true
-		}
-		if value, err := readText(h, "proc/sys/"+knob(scope, "rp_filter")); err == nil && value == "1" {
-			strict = knob(scope, "rp_filter")
-		}
-	}
-	var out []finding
-	if !accepts {
-		out = append(out, finding{levelFail, dataplane, name + " drops packets from this machine's own addresses, which the answers come from",
-			"sysctl -w " + knob(name, "accept_local") + "=1"})
-	}
-	if strict != "" {
-		out = append(out, finding{levelFail, dataplane, strict + " is strict, and drops answers that come in by another interface than the service's address stands on",
-			"sysctl -w " + strict + "=2"})
-	}
-	return out
-}
-
-// knob is a sysctl of an interface. Its name may have dots, as eth0.100 has.
-func knob(scope, name string) string { return "net/ipv4/conf/" + scope + "/" + name }

@@ -69,12 +69,9 @@ func TestDoctorFindsFaultsOfTheEngine(t *testing.T) {
 		{"XDP that does not send", both(noIPVS, func(h *host, _ *config.Config) { h.transmits = func(int) support { return supportNo } }), "eth1 XDP to servers", levelOK, ""},
 		{"XDP that may send", both(noIPVS, func(h *host, _ *config.Config) { h.transmits = func(int) support { return supportUnknown } }), "eth1 XDP to servers", levelOK, ""},
 		{"checks via dataplane", both(noIPVS, byDataplane), "checks via dataplane", levelOK, ""},
-		{"checks via dataplane by IPVS", both(byDataplane, set("proc/sys/net/ipv4/conf/eth1/accept_local", "1")), "checks via dataplane", levelOK, ""},
+		{"checks via dataplane by IPVS", byDataplane, "checks via dataplane", levelOK, ""},
 		{"checks via dataplane by nat", both(byDataplane, func(_ *host, c *config.Config) { c.Services[0].Method = config.NAT }),
 			"checks via dataplane", levelOK, ""},
-		{"answers from an address of its own", byDataplane, "checks via dataplane", levelFail, "sysctl -w net/ipv4/conf/eth1/accept_local=1"},
-		{"strict rp_filter", both(byDataplane, both(set("proc/sys/net/ipv4/conf/eth1/accept_local", "1"), set("proc/sys/net/ipv4/conf/all/rp_filter", "1"))),
-			"checks via dataplane", levelFail, "sysctl -w net/ipv4/conf/all/rp_filter=2"},
 	} {
 		t.Run(f.name, f.test)
 	}
