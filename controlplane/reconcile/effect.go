@@ -24,20 +24,20 @@ type Rank int
 const (
 	RankPage        Rank = 10  // put a page
 	RankSorry       Rank = 20  // put a row that says sorry with it
-	RankSetting     Rank = 25  // set a knob of IPVS
-	RankVirtual     Rank = 30  // put an IPVS service
+	RankSetting     Rank = 25  // set a knob of the kernel
+	RankVirtual     Rank = 30  // put an IPVS service of clients
 	RankEngine      Rank = 35  // set up the eBPF engine: settings, devices
 	RankDeath       Rank = 38  // put a server down that is the last one of no service
 	RankDestination Rank = 40  // put an IPVS destination that takes connections
 	RankServer      Rank = 40  // put a server of the eBPF engine that takes flows, or a new one
 	RankReserve     Rank = 41  // have a place for a service, forwarded to nobody
-	RankMark        Rank = 41  // lead a check's packets to a server
+	RankMark        Rank = 41  // lead a check's packets to a server, by either engine
 	RankBack        Rank = 42  // lead a server's answers back
 	RankFirstRing   Rank = 45  // put a ring, where no server of the one before will be up
 	RankLastDeath   Rank = 46  // put a server down that is the last one of a service
 	RankRing        Rank = 47  // put a ring
 	RankServe       Rank = 50  // put a row that serves or lingers
-	RankAttach      Rank = 55  // attach the sorry engine
+	RankAttach      Rank = 55  // attach the programs
 	RankAddress     Rank = 60  // add an address
 	RankAnnounce    Rank = 65  // tell the neighbours of an address
 	RankNoAddress   Rank = 70  // remove an address
@@ -50,7 +50,7 @@ const (
 	RankNoServer    Rank = 95  // free a server that has no flows left, and is in no ring
 	RankNoBack      Rank = 96  // lead no answers back
 	RankNoRow       Rank = 100 // delete a row
-	RankDetach      Rank = 105 // detach the sorry engine
+	RankDetach      Rank = 105 // detach the programs
 	RankNoPage      Rank = 110 // delete a page
 	RankNoDevice    Rank = 115 // forget an interface
 	RankRestore     Rank = 120 // give a knob of the kernel its former value
