@@ -97,7 +97,7 @@ func TestDoctorSaysWhatItFindsOfTheEngine(t *testing.T) {
 		{"IPVS", func(*host, *config.Config) {}, "forwarding", "ipvs: director.forwarding is auto, and this kernel has IPVS"},
 		{"eBPF", noIPVS, "forwarding", "ebpf: director.forwarding is auto, and this kernel has no IPVS"},
 		{"asked for", func(_ *host, c *config.Config) { c.Director.Forwarding = config.ForwardingEBPF }, "forwarding", "ebpf: director.forwarding says so"},
-		{"memory", noIPVS, "table of connections", "64 MiB for 621378 connections, of 3.83 GiB that this machine has"},
+		{"memory", noIPVS, "table of connections", "64 MiB for 524288 connections, of 3.83 GiB that this machine has"},
 		{"neighbours", noIPVS, "neighbours", "all next hops to the real servers answer (3 next hops)"},
 		{"silent neighbours", both(noIPVS, func(h *host, _ *config.Config) {
 			h.silent = func(ways []reconcile.Path) []reconcile.Path { return ways }
