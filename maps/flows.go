@@ -78,7 +78,7 @@ func (v *view) flow(k bpf.DirectorFlowKey, f bpf.DirectorFlow, now uint16) Flow 
 	if limit := v.timeout(f.State); limit > idle {
 		out.Left = time.Duration(limit-idle) * time.Second
 	}
-	if s := v.server(f); s.State != bpf.DirectorServerStateSERVER_NONE {
+	if s := v.server(f.Server); s.State != bpf.DirectorServerStateSERVER_NONE {
 		out.Server = serverIDFrom(*s)
 		if s.Method == bpf.DirectorMethodMETHOD_FULLNAT && int(f.Source) < len(v.setting.Source) {
 			out.Source = netip.AddrPortFrom(addrFrom(v.setting.Source[f.Source]), portFrom(f.Port))
@@ -88,9 +88,9 @@ func (v *view) flow(k bpf.DirectorFlowKey, f bpf.DirectorFlow, now uint16) Flow 
 }
 
 // server gives the row that a flow names; row 0, which is empty, for none.
-func (v *view) server(f bpf.DirectorFlow) *bpf.DirectorServer {
-	if int(f.Server) < len(v.servers) {
-		return &v.servers[f.Server]
+func (v *view) server(row uint16) *bpf.DirectorServer {
+	if int(row) < len(v.servers) {
+		return &v.servers[row]
 	}
 	return &v.servers[0]
 }

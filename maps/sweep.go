@@ -81,7 +81,9 @@ func (m *Maps) endSweep(began sweepStart, s *sweeper) {
 
 // sweeper goes through the flows once.
 type sweeper struct {
-	view      view
+	view      view // as it began
+	latest    view // as it was when something seemed to be over last
+	look      func() (view, error)
 	bindings  *ebpf.Map
 	byServer  []int // flows that stay, by row
 	byService []int // and by id
@@ -96,10 +98,7 @@ func (m *Maps) sweep() (*sweeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sweeper{
-		view: v, bindings: m.engine.Bindings,
-		byServer: make([]int, len(v.servers)), byService: make([]int, len(v.forwards)),
-	}
+	s := m.sweeper(v)
 	for _, table := range m.flowTables() {
 		s.capacity += int(table.MaxEntries())
 		if err := s.flows(table); err != nil {
@@ -113,6 +112,13 @@ func (m *Maps) sweep() (*sweeper, error) {
 	return s, nil
 }
 
+func (m *Maps) sweeper(v view) *sweeper {
+	return &sweeper{
+		view: v, latest: v, look: m.view, bindings: m.engine.Bindings,
+		byServer: make([]int, len(v.servers)), byService: make([]int, len(v.forwards)),
+	}
+}
+
 func (s *sweeper) flows(table *ebpf.Map) error {
 	var over []bpf.DirectorFlowKey
 	return eachBatch(table, func(keys []bpf.DirectorFlowKey, values []bpf.DirectorFlow) (bool, error) {
@@ -121,6 +127,9 @@ func (s *sweeper) flows(table *ebpf.Map) error {
 			return false, err
 		}
 		over = over[:0]
+		if err := s.lookAgain(len(keys), func(i int) bool { return s.gone(keys[i].Service, values[i].Server) }); err != nil {
+			return false, err
+		}
 		for i, f := range values {
 			if !s.over(keys[i], f, now) {
 				s.byServer[f.Server]++
@@ -137,30 +146,49 @@ func (s *sweeper) flows(table *ebpf.Map) error {
 	})
 }
 
+// lookAgain has the latest of services and servers where one of n notes refers to
+// what is gone: since the sweep began it may have come, or have come back.
+func (s *sweeper) lookAgain(n int, gone func(int) bool) (err error) {
+	for i := range n {
+		if gone(i) {
+			s.latest, err = s.look()
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *sweeper) over(k bpf.DirectorFlowKey, f bpf.DirectorFlow, now uint16) bool {
-	if int(k.Service) >= len(s.view.forwards) || !s.view.forwards[k.Service].forwarded() {
+	if s.gone(k.Service, f.Server) {
 		return true
 	}
-	switch s.view.server(f).State {
+	limit := s.latest.timeout(f.State)
+	return limit > 0 && idleSeconds(f.Seen, now) > limit
+}
+
+// gone tells whether a service is not forwarded, or its flows to a server are to
+// end.
+func (s *sweeper) gone(service, server uint16) bool {
+	if int(service) >= len(s.latest.forwards) || !s.latest.forwards[service].forwarded() {
+		return true
+	}
+	switch s.latest.server(server).State {
 	case bpf.DirectorServerStateSERVER_NONE:
 		return true
 	case bpf.DirectorServerStateSERVER_DOWN:
-		if s.view.forwards[k.Service].Down != bpf.DirectorDownFateDOWN_KEEP {
-			return true
-		}
+		return s.latest.forwards[service].Down != bpf.DirectorDownFateDOWN_KEEP
 	case bpf.DirectorServerStateSERVER_UP, bpf.DirectorServerStateSERVER_DRAIN:
 	}
-	limit := s.view.timeout(f.State)
-	return limit > 0 && idleSeconds(f.Seen, now) > limit
+	return false
 }
 
 // unbind frees the port of a full NAT's flow, unless another flow has it by now.
 func (s *sweeper) unbind(k bpf.DirectorFlowKey, f bpf.DirectorFlow) error {
-	server := s.view.server(f)
-	if server.Method != bpf.DirectorMethodMETHOD_FULLNAT || int(k.Service) >= len(s.view.forwards) {
+	server := s.latest.server(f.Server)
+	if server.Method != bpf.DirectorMethodMETHOD_FULLNAT || int(k.Service) >= len(s.latest.forwards) {
 		return nil
 	}
-	service := s.view.forwards[k.Service].Service
+	service := s.latest.forwards[k.Service].Service
 	key := bpf.DirectorBindingKey{
 		Server: bpf.DirectorEndpoint{Address: server.Address, Port: server.Port, Protocol: service.Protocol},
 		Port:   f.Port, Source: uint16(f.Source),
@@ -186,15 +214,23 @@ func (s *sweeper) unbind(k bpf.DirectorFlowKey, f bpf.DirectorFlow) error {
 func (s *sweeper) fragments(table *ebpf.Map) error {
 	return eachBatch(table, func(keys []bpf.DirectorFragmentKey, ways []bpf.DirectorFragmentWay) (bool, error) {
 		var over []bpf.DirectorFragmentKey
+		if err := s.lookAgain(len(keys), func(i int) bool { return s.lost(ways[i]) }); err != nil {
+			return false, err
+		}
 		for i, w := range ways {
-			id := int(w.Flow.Service)
-			gone := s.view.server(bpf.DirectorFlow{Server: w.Server}).State == bpf.DirectorServerStateSERVER_NONE
-			if gone || id >= len(s.view.forwards) || !s.view.forwards[id].forwarded() {
+			if s.lost(w) {
 				over = append(over, keys[i])
 			}
 		}
 		return true, deleteAll(table, over)
 	})
+}
+
+// lost tells whether a datagram's service or server is no more.
+func (s *sweeper) lost(w bpf.DirectorFragmentWay) bool {
+	id := int(w.Flow.Service)
+	return s.latest.server(w.Server).State == bpf.DirectorServerStateSERVER_NONE ||
+		id >= len(s.latest.forwards) || !s.latest.forwards[id].forwarded()
 }
 
 func (s *sweeper) census() Census {
@@ -204,13 +240,13 @@ func (s *sweeper) census() Census {
 	}
 	for at, n := range s.byServer {
 		if n > 0 {
-			c.Flows[serverIDFrom(s.view.servers[at])] += n
+			c.Flows[serverIDFrom(s.latest.servers[at])] += n
 			c.Total += n
 		}
 	}
 	for id, n := range s.byService {
 		if n > 0 {
-			c.ByService[keyFrom(s.view.forwards[id].Service)] += n
+			c.ByService[keyFrom(s.latest.forwards[id].Service)] += n
 		}
 	}
 	return c
