@@ -76,7 +76,7 @@ func (m *Maps) adopt() error {
 	if err := errors.Join(m.adoptPages(), m.adoptKeys()); err != nil {
 		return err
 	}
-	return errors.Join(m.adoptServers(), m.adoptForwards())
+	return errors.Join(m.adoptLimit(), m.adoptServers(), m.adoptForwards())
 }
 
 // Close gives the descriptors back. All that is pinned stays in force.

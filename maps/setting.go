@@ -75,13 +75,32 @@ func (m *Maps) SetForwarding(s Setting) error {
 	if s.Probes {
 		row.Probes = 1
 	}
-	cpus, err := onlineCPUs()
-	if err != nil {
+	if err := m.putForwarding(row); err != nil {
 		return fmt.Errorf("set forwarding: %w", err)
 	}
+	return nil
+}
+
+// putForwarding writes the settings, with the limit that the table of fresh flows
+// has now.
+func (m *Maps) putForwarding(row bpf.DirectorForwardSetting) error {
+	cpus, err := onlineCPUs()
+	if err != nil {
+		return err
+	}
 	row.FreshLimit = freshLimit(m.engine.Fresh.MaxEntries(), cpus)
-	if err := m.engine.Forwarding.Put(uint32(0), row); err != nil {
-		return fmt.Errorf("set forwarding: %w", err)
+	return m.engine.Forwarding.Put(uint32(0), row)
+}
+
+// adoptLimit fits settings that are there to a table of another size, or to CPUs
+// that were not there before.
+func (m *Maps) adoptLimit() error {
+	row, err := m.forwarding()
+	if err != nil || row.FreshLimit == 0 {
+		return err
+	}
+	if err := m.putForwarding(row); err != nil {
+		return fmt.Errorf("limit fresh flows: %w", err)
 	}
 	return nil
 }

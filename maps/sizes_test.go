@@ -137,3 +137,18 @@ func TestTablesOfAnotherVersion(t *testing.T) {
 		})
 	}
 }
+
+// TestLimitFollowsTheSize opens tables of another size with the settings of before.
+func TestLimitFollowsTheSize(t *testing.T) {
+	path := pinPath(t)
+	m := openWith(t, path, small)
+	mustDo(t, m.SetForwarding(times))
+	m = m.reopenWith(t, path, Options{Forwarding: true, Flows: 1 << 17})
+	cpus, err := onlineCPUs()
+	mustDo(t, err)
+	row, err := m.forwarding()
+	mustDo(t, err)
+	if want := freshLimit(1<<14, cpus); row.FreshLimit != want {
+		t.Errorf("a limit of %d, want %d", row.FreshLimit, want)
+	}
+}
