@@ -77,8 +77,9 @@ func (m *Maps) putForward(k Key, f Forward) error {
 
 // changeRing brings the ring into the kernel unless it is there. No reader may
 // look beyond a ring's end, and to put one takes long (18 ms on Linux 6.1): so a
-// shorter one comes after its length, and a longer one before. The digest is
-// written last, so that a change that was cut short is made again.
+// shorter one comes after its length, and a longer one before. The former digest is
+// wiped out first, and the new one written last, so that a change that was cut
+// short is made again, or undone.
 func (m *Maps) changeRing(id uint32, before, row bpf.DirectorForward, r *ring) error {
 	there := m.ringOf[id]
 	same := before.Digest == row.Digest && before.Slots == row.Slots && (there == nil || there.sum == r.sum)
@@ -92,10 +93,10 @@ func (m *Maps) changeRing(id uint32, before, row bpf.DirectorForward, r *ring) e
 	case same:
 		return nil
 	}
-	if before.Slots > row.Slots {
-		before.Slots = row.Slots
+	if before.Slots > 0 {
+		before.Digest, before.Slots = 0, min(before.Slots, row.Slots)
 		if err := m.engine.Forwards.Put(id, before); err != nil {
-			return fmt.Errorf("shorten its ring: %w", err)
+			return fmt.Errorf("have its ring known for none: %w", err)
 		}
 	}
 	return m.putRing(id, r)

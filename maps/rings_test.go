@@ -4,6 +4,7 @@ package maps
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -169,9 +170,9 @@ func TestRingFaults(t *testing.T) {
 	}{
 		"first, no ring":     {Ring{}, long, "rings", 0, 0},
 		"first, no row":      {Ring{}, long, "forwards", 0, 0},
-		"longer, no ring":    {short, long, "rings", 8, 2},
+		"longer, no ring":    {short, long, "rings", 8, 0},
 		"longer, no row":     {short, long, "forwards", 8, 2},
-		"shorter, no ring":   {long, short, "rings", 8, 1},
+		"shorter, no ring":   {long, short, "rings", 8, 0},
 		"shorter, no row":    {long, short, "forwards", 64, 1},
 		"to nothing, no row": {long, Ring{}, "forwards", 64, 1},
 	} {
@@ -201,6 +202,29 @@ func TestRingFaults(t *testing.T) {
 				t.Errorf("at last: %d slots of ring %d", row.Slots, row.Digest)
 			}
 		})
+	}
+}
+
+// TestRingCutShortIsUndone ends the process within a change of rings. The next one
+// wants the former ring again.
+func TestRingCutShortIsUndone(t *testing.T) {
+	path := pinPath(t)
+	m := openWith(t, path, small)
+	a, b := serverID(1, MethodDR), serverID(2, MethodDR)
+	up(t, m, a, b)
+	former := Forward{Ring: ringOfAll(1, 8, a, b)}
+	mustDo(t, m.PutForward(keyA, former))
+	want := slotsOf(t, m, keyA)
+	next, err := m.rowsOf(ringOfAll(2, 8, a))
+	mustDo(t, err)
+	before := forwardOf(t, m, keyA)
+	row := before
+	row.Digest = 2
+	mustDo(t, m.changeRing(m.ids[keyA], before, row, next))
+	m = m.reopenWith(t, path, small)
+	mustDo(t, m.PutForward(keyA, former))
+	if got := slotsOf(t, m, keyA); !slices.Equal(got, want) {
+		t.Errorf("slots %v, want %v", got, want)
 	}
 }
 
