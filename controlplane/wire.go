@@ -130,6 +130,13 @@ func (w *wiring) open() (err error) {
 		return err
 	}
 	w.opened.add(w.maps)
+	if w.by != config.ForwardingEBPF || len(w.cfg.Errands()) == 0 {
+		// That of a process before this one would take checks of today to servers of
+		// then, and no target knows of it.
+		if err := w.maps.DetachProbe(); err != nil {
+			return err
+		}
+	}
 	if w.maps.Fleeting() {
 		w.in.Logger.Warn("nothing in the kernel will outlive this daemon: its BPF file system is mounted in a mount namespace of its own, as under ip netns exec; mount it on the machine: mount -t bpf bpf /sys/fs/bpf")
 	}

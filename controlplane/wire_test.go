@@ -3,6 +3,7 @@
 package controlplane
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/state"
 	"github.com/maitred-lb/maitred/maps"
 	"github.com/maitred-lb/maitred/test/kernel"
+	"github.com/maitred-lb/maitred/test/netlab"
 )
 
 func TestTableSizes(t *testing.T) {
@@ -139,5 +142,57 @@ func TestWireEBPF(t *testing.T) {
 	}
 	if _, err := Wire(&next, in); err == nil {
 		t.Error("a start with wlc succeeds")
+	}
+}
+
+// TestProbeOfBeforeGoes starts without eBPF, or without checks via the data path,
+// where a process before it has left the program for them.
+func TestProbeOfBeforeGoes(t *testing.T) {
+	kernel.RequireBPF(t)
+	for _, by := range []config.Forwarding{config.ForwardingNone, config.ForwardingEBPF} {
+		t.Run(string(by), func(t *testing.T) {
+			ns := netlab.Make(t, "director")
+			cfg := shop(filepath.Join(t.TempDir(), "m.sock"))
+			cfg.Services[0].Scheduler = ""
+			cfg.Director.Forwarding = by
+			cfg.Director.PinPath = "/sys/fs/bpf/maitred-probe-" + ns.Name()
+			cfg.Director.Connections = config.Connections{Memory: 1 << 20, TCP: time.Minute, FIN: time.Minute, UDP: time.Minute}
+			probes := func() (names []string) {
+				t.Helper()
+				entries, err := os.ReadDir(filepath.Join(cfg.Director.PinPath, "links"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					if strings.HasPrefix(e.Name(), "probe") {
+						names = append(names, e.Name())
+					}
+				}
+				return names
+			}
+			err := ns.Do(func() error {
+				before, err := maps.Open(cfg.Director.PinPath, maps.Options{Forwarding: true})
+				if err != nil {
+					return err
+				}
+				if err := errors.Join(before.AttachProbe(), before.Close()); err != nil {
+					return err
+				}
+				if len(probes()) == 0 {
+					t.Error("no program to leave")
+				}
+				p, err := Wire(cfg, Inputs{Logger: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					return err
+				}
+				if left := probes(); len(left) > 0 {
+					t.Errorf("still attached: %v", left)
+				}
+				return errors.Join(p.Withdraw(), p.Close())
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
