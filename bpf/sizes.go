@@ -66,11 +66,63 @@ func resize(dir string, spec *ebpf.CollectionSpec) error {
 	if err := os.Remove(filepath.Join(dir, nextPin)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("unpin a table that was not finished: %w", err)
 	}
+	forwards, err := stillForwards(dir, spec.Maps[DirectorMapForwards])
+	if err != nil {
+		return err
+	}
 	for _, name := range sized() {
+		if forwards {
+			if err := keepSize(dir, spec.Maps[name]); err != nil {
+				return err
+			}
+		}
 		if err := resizeTable(dir, spec.Maps[name]); err != nil {
 			return fmt.Errorf("resize table %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// stillForwards tells whether tables that are not needed any more have services
+// in them. They are to go on until whoever forwards now has taken them over, and
+// go with the next Load.
+func stillForwards(dir string, want *ebpf.MapSpec) (bool, error) {
+	if want.MaxEntries != withoutForwarding {
+		return false, nil
+	}
+	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, want.Name), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open table %s: %w", want.Name, err)
+	}
+	defer m.Close()
+	if m.ValueSize() != want.ValueSize {
+		return false, nil // loading will say so
+	}
+	var id uint32
+	var row DirectorForward
+	rows := m.Iterate()
+	for rows.Next(&id, &row) {
+		if row.Service != (DirectorEndpoint{}) {
+			return true, nil
+		}
+	}
+	return false, rows.Err()
+}
+
+// keepSize wants a table in the size that it has.
+func keepSize(dir string, want *ebpf.MapSpec) error {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, want.Name), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open table %s: %w", want.Name, err)
+	}
+	defer m.Close()
+	want.MaxEntries = m.MaxEntries()
 	return nil
 }
 

@@ -86,8 +86,16 @@ func TestFlowsAreCarriedOver(t *testing.T) {
 	if all = r.ports(t); len(all) < 1000 || len(all) > 2001 {
 		t.Errorf("%d flows in a table for 2000", len(all))
 	}
+	flows := len(r.ports(t))
+	r.Maps = r.reopenWith(t, path, Options{}) // somebody else forwards from now on
+	if got := readRows(t, r.Maps); got != rows || len(r.ports(t)) != flows {
+		t.Errorf("before another engine has the services: %s, before %s", got, rows)
+	}
+	for _, k := range []Key{keyA, keyB} {
+		mustDo(t, r.DeleteForward(k))
+	}
 	r.Maps = r.reopenWith(t, path, Options{})
-	if all, err := r.Servers(); err != nil || len(all) != 0 {
+	if all, err := r.Servers(); err != nil || len(all) != 0 || sizesOf(r.Maps)["flows"] != 1 {
 		t.Errorf("servers without forwarding: %v, %v", all, err)
 	}
 }

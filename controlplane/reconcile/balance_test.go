@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -223,6 +224,39 @@ func TestEngineIsLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEngineIsLeftWhenTheOtherIsReady starts with IPVS where eBPF has forwarded so
+// far: until the services are decided it goes on to.
+func TestEngineIsLeftWhenTheOtherIsReady(t *testing.T) {
+	r := newBalanced(t, func(*config.Config) {})
+	before := r.shares()
+	r.start(t)
+	r.calls = nil
+	pending, _ := state.Apply(state.New(), day, state.Loaded{Config: oneService(func(*config.Config) {})})
+	r.reach(t, reconcile.Derive(pending, machine(config.ForwardingIPVS)))
+	if got := r.shares(); got != before {
+		t.Errorf("while pending eBPF has\n%s\ninstead of\n%s", got, before)
+	}
+	s, _ := state.Apply(pending, day, result(a, up), result(b, up))
+	r.reach(t, reconcile.Derive(s, machine(config.ForwardingIPVS)))
+	put, taken := -1, -1
+	for i, call := range r.calls {
+		switch {
+		case strings.HasPrefix(call, "put destination"):
+			put = i
+		case strings.HasPrefix(call, "delete forward"):
+			taken = i
+		}
+	}
+	if put < 0 || taken < put {
+		t.Errorf("eBPF was left before IPVS was ready: %q", r.calls)
+	}
+}
+
+// shares tells what flows are forwarded by.
+func (r *balanced) shares() string {
+	return fmt.Sprint(r.kernel.ShareTable, r.kernel.ServerTable, r.kernel.BackTable)
 }
 
 // TestBalanceDrift lets somebody else change the tables of the eBPF engine.
