@@ -259,6 +259,23 @@ func (r *balanced) shares() string {
 	return fmt.Sprint(r.kernel.ShareTable, r.kernel.ServerTable, r.kernel.BackTable)
 }
 
+// TestModuleIsGone forwards by eBPF where IPVS has gone, and its knobs with it.
+func TestModuleIsGone(t *testing.T) {
+	r := newRig(t)
+	r.reach(t, story()[1].want)
+	clear(r.kernel.IPVS)
+	for _, name := range []string{"expire_nodest_conn", "conn_reuse_mode"} {
+		delete(r.kernel.KnobTable, name)
+	}
+	r.start(t)
+	r.reach(t, storyOf(config.ForwardingEBPF, config.NAT)[1].want)
+	for name := range r.kernel.KnobTable {
+		if strings.Contains(name, "conn") {
+			t.Errorf("knob %s was made", name)
+		}
+	}
+}
+
 // TestBalanceDrift lets somebody else change the tables of the eBPF engine.
 func TestBalanceDrift(t *testing.T) {
 	shop, first := kernel.Key{Addr: tcp("192.0.2.10:80").Addr, Proto: 6}, idOf(a)

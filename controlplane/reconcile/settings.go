@@ -96,8 +96,10 @@ func (has settingRows) restore(name, value string) Effect {
 	return Effect{
 		Rank: RankRestore, Group: Group("setting " + name), What: "set " + name + " back to " + value,
 		Do: func() error {
-			if err := has.target.knobs.Set(name, value); err != nil {
-				return err
+			if _, there := has.values[name]; there { // else its module has gone, and the value with it
+				if err := has.target.knobs.Set(name, value); err != nil {
+					return err
+				}
 			}
 			return has.target.ledger.forget(kindSetting, name)
 		},
