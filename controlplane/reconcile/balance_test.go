@@ -259,6 +259,19 @@ func (r *balanced) shares() string {
 	return fmt.Sprint(r.kernel.ShareTable, r.kernel.ServerTable, r.kernel.BackTable)
 }
 
+// TestLedgerOfEBPF asks a ledger whether anything of IPVS is ours.
+func TestLedgerOfEBPF(t *testing.T) {
+	for engine, want := range map[config.Forwarding]bool{config.ForwardingEBPF: false, config.ForwardingIPVS: true} {
+		r := newRig(t)
+		s, _ := state.Apply(state.New(), day, state.Loaded{Config: oneService(viaShop)}, result(a, up), result(b, up))
+		r.reach(t, reconcile.Derive(s, machine(engine)))
+		ledger, err := reconcile.OpenLedger(r.ledger)
+		if err != nil || ledger.Forwards() != want {
+			t.Errorf("with %s: %t, want %t, %v", engine, ledger.Forwards(), want, err)
+		}
+	}
+}
+
 // TestModuleIsGone forwards by eBPF where IPVS has gone, and its knobs with it.
 func TestModuleIsGone(t *testing.T) {
 	r := newRig(t)

@@ -57,7 +57,15 @@ func OpenLedger(path string) (*Ledger, error) {
 }
 
 // Forwards tells whether something of IPVS is still ours, be it wanted or not.
-func (l *Ledger) Forwards() bool { return len(l.all(kindVirtual))+len(l.all(kindSetting)) > 0 }
+func (l *Ledger) Forwards() bool {
+	former := l.all(kindSetting)
+	for name := range settings() {
+		if _, ours := former[name]; ours {
+			return true
+		}
+	}
+	return len(l.all(kindVirtual)) > 0
+}
 
 // all returns a copy of the entries of a kind.
 func (l *Ledger) all(k kind) map[string]string {
