@@ -209,6 +209,28 @@ func TestRetiredServer(t *testing.T) {
 	}
 }
 
+// TestRetiredServerOfARing takes a server that is down out of the configuration, and
+// the ring that names it can't be changed.
+func TestRetiredServerOfARing(t *testing.T) {
+	r := newBalanced(t, func(*config.Config) {})
+	r.then(t, result(a, hard), result(b, hard))
+	r.start(t) // of this ring the tables know but the digest
+	r.state, _ = state.Apply(r.state, day, state.Loaded{Config: oneService(func(c *config.Config) { c.Pools[0].Servers = c.Pools[0].Servers[:1] })})
+	r.kernel.Fail = func(call string) error {
+		if strings.HasPrefix(call, "put forward") {
+			return errInjected
+		}
+		if strings.HasPrefix(call, "free server") {
+			t.Error("a server was freed that a ring may name")
+		}
+		return nil
+	}
+	r.engine.Update(reconcile.Derive(r.state, machine(config.ForwardingEBPF)))
+	if err := r.engine.Sync(t.Context()); err == nil {
+		t.Error("the fault was not noticed")
+	}
+}
+
 // TestEngineIsLeft changes the engine: nothing of the one before is left.
 func TestEngineIsLeft(t *testing.T) {
 	for _, to := range []config.Forwarding{config.ForwardingIPVS, config.ForwardingNone} {

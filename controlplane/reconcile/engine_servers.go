@@ -53,15 +53,21 @@ func (has balanceRows) planServers(w Want, left map[maps.ServerID]*departed) []E
 	if len(w.Leave) > 0 {
 		return effects // who serves what is not decided, only its ring knows: nobody leaves
 	}
+	var changing []Group
+	if len(left) > 0 {
+		changing = has.rings(w)
+	}
 	for id, d := range left {
 		was := has.servers[id]
 		if was.State == maps.ServerUp {
 			was.State = maps.ServerDrain
 			drain := has.putServer(w.nameOf(id), id, was, true, nil)
-			drain.Needs = append(drain.Needs, has.rings(w)...)
+			drain.Needs = append(drain.Needs, changing...)
 			effects = append(effects, drain)
 		}
-		effects = append(effects, has.free(w.nameOf(id), id, d))
+		free := has.free(w.nameOf(id), id, d)
+		free.Needs = changing // the tables know of no ring that another process has put
+		effects = append(effects, free)
 	}
 	return effects
 }
