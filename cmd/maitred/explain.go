@@ -105,8 +105,8 @@ func (a *app) explanation(ctx context.Context, name string) (explanation, error)
 		return e, fmt.Errorf("nothing is called %q%s: there are %s", name, config.DidYouMean(name, names), strings.Join(names, ", "))
 	}
 	for i := range e.Services {
-		if e.Services[i].Engine != string(config.ForwardingEBPF) {
-			continue
+		if s := e.Services[i]; s.Engine != string(config.ForwardingEBPF) || s.Mode == "pending" {
+			continue // as yet the kernel has whatever ring it had
 		}
 		ring, err := client.Ring(ctx, e.Services[i].Name)
 		if err != nil {

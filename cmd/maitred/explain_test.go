@@ -58,6 +58,16 @@ func TestExplainJSON(t *testing.T) {
 	}
 }
 
+// TestExplainPending tells of no ring while the kernel goes on with one of before.
+func TestExplainPending(t *testing.T) {
+	st := example()
+	st.Services = []api.Service{{Name: "shop", Mode: "pending", Engine: "ebpf"}}
+	got := run(t, fakeServer(t, fakeDaemon{status: func() api.Status { return st }}, api.NewEvents()), "explain", "shop")
+	if got.code != exitDone || strings.Contains(got.stdout, "slots") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestExplainWhatThereIsNot(t *testing.T) {
 	for _, tc := range []struct {
 		args []string
