@@ -45,6 +45,7 @@ func checkEngine(h host, cfg *config.Config) []finding {
 		out = append(out, checkForward(h, cfg, engine)...)
 		out = append(out, checkTable(h, cfg))
 		out = append(out, checkFullNAT(h, cfg)...)
+		out = append(out, checkSources(h, cfg)...)
 		out = append(out, checkWays(h, cfg)...)
 		out = append(out, checkDataplane(cfg, engine)...)
 	case config.ForwardingIPVS:
@@ -158,6 +159,22 @@ func checkFullNAT(h host, cfg *config.Config) []finding {
 		f.Remedy = fmt.Sprintf("sysctl -w net.ipv4.ip_local_port_range='%d 65535', or other director.fullnat.ports", max(int(nat.PortLast)+1, 32768))
 	}
 	return []finding{f}
+}
+
+// checkSources looks whether full NAT's addresses are this machine's, so that
+// servers find it when they answer.
+func checkSources(h host, cfg *config.Config) []finding {
+	var foreign []string
+	for _, a := range cfg.Director.FullNAT.Sources {
+		if way, err := h.path(a); err != nil || way.Interface != "lo" {
+			foreign = append(foreign, a.String())
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	return []finding{{levelFail, "full NAT addresses", "no addresses of this machine, and answers of servers do not find it: " + some(foreign),
+		"ip address add " + foreign[0] + " on the interface towards the servers, or other director.fullnat.addresses"}}
 }
 
 func portRange(text string) (first, last int, ok bool) {

@@ -54,6 +54,7 @@ func TestDoctorFindsFaultsOfTheEngine(t *testing.T) {
 			"table of connections", levelWarn, "director.connections.memory: less than 980.5 MiB"},
 		{"memory not told", both(noIPVS, set("proc/meminfo", "")), "table of connections", levelOK, ""},
 		{"ports of full NAT", both(noIPVS, fullNAT), "full NAT ports", levelOK, ""},
+		{"addresses of full NAT that are not here", both(noIPVS, fullNAT), "full NAT addresses", levelFail, "ip address add 10.0.0.1 "},
 		{"ports of full NAT in use", both(noIPVS, both(fullNAT, set("proc/sys/net/ipv4/ip_local_port_range", "10000 60999"))),
 			"full NAT ports", levelFail, "ip_local_port_range='32768 65535'"},
 		{"ports of full NAT in use, up high", both(both(noIPVS, fullNAT), func(_ *host, c *config.Config) { c.Director.FullNAT.PortLast = 40000 }),
