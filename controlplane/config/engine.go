@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -31,6 +32,7 @@ func refuse(r *report, cfg *Config, engine Forwarding) {
 	case ForwardingEBPF:
 		refuseSchedulers(r, cfg)
 		refuseWaysBack(r, cfg)
+		refuseEnds(r, cfg)
 		refuseServers(r, cfg)
 	case ForwardingIPVS:
 		for i, s := range cfg.Services {
@@ -69,10 +71,12 @@ func refuseSchedulers(r *report, cfg *Config) {
 }
 
 // What the eBPF engine has room for: BACK_MAX in bpf/include/types.h, and
-// SERVERS_MAX in bpf/include/tables.h, of which one row stays empty.
+// SERVERS_MAX in bpf/include/tables.h, of which one row stays empty; the table of
+// ways back has as many.
 const (
 	mostBacks   = 16
 	mostServers = 16384 - 1
+	mostEnds    = 16384
 )
 
 // refuseWaysBack reports servers to which too many services go by nat. What a
@@ -87,10 +91,7 @@ func refuseWaysBack(r *report, cfg *Config) {
 		pool, _ := cfg.Pool(s.Pool)
 		for _, server := range pool.Serving(s) {
 			for _, port := range s.Ports {
-				end := Virtual{netip.AddrPortFrom(server.Address, port), s.Protocol}
-				if server.Port != 0 {
-					end.Addr = netip.AddrPortFrom(server.Address, server.Port)
-				}
+				end := endOf(server, s, port)
 				services[end] += len(s.Addresses)
 				if n := services[end]; n > mostBacks {
 					r.add(cfg.service(i)+".pool", "%d addresses and ports of services go to %v/%s by nat, the eBPF engine finds the way back for %d: use another method, or more ports of the server",
@@ -98,6 +99,35 @@ func refuseWaysBack(r *report, cfg *Config) {
 				}
 			}
 		}
+	}
+}
+
+// endOf is where a server gets, and answers from, what is for a port of a service.
+func endOf(server Server, s Service, port uint16) Virtual {
+	return Virtual{netip.AddrPortFrom(server.Address, cmp.Or(server.Port, port)), s.Protocol}
+}
+
+// refuseEnds reports more addresses and ports of servers than the table of ways back
+// has rows. A server that listens where the client asks has one for each port.
+func refuseEnds(r *report, cfg *Config) {
+	ends := map[Virtual]bool{}
+	for _, s := range cfg.Services {
+		pool, _ := cfg.Pool(s.Pool)
+		for _, server := range pool.Serving(s) {
+			for _, port := range s.Ports {
+				switch s.Method {
+				case NAT, FULLNAT:
+					ends[endOf(server, s, port)] = true
+				case TUN:
+					ends[Virtual{Addr: netip.AddrPortFrom(server.Address, 0)}] = true
+				case DR:
+				}
+			}
+		}
+	}
+	if len(ends) > mostEnds {
+		r.add("pools", "have %d addresses and ports of servers that are reached by nat, fullnat or tun: the eBPF engine has room for %d: use fewer ports, give servers one of their own, or use dr",
+			len(ends), mostEnds)
 	}
 }
 

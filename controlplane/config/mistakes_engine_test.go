@@ -168,6 +168,32 @@ func TestRefuseServers(t *testing.T) {
 	}
 }
 
+// Servers that listen where the client asks need a way back from each port.
+func TestRefuseEnds(t *testing.T) {
+	cfg := &Config{Pools: []Pool{{Name: "p"}}}
+	for i := range 128 {
+		cfg.Pools[0].Servers = append(cfg.Pools[0].Servers, Server{Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})})
+	}
+	s := Service{Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Method: FULLNAT, Pool: "p", Protocol: TCP}
+	for port := range uint16(128) {
+		s.Ports = append(s.Ports, 1+port)
+	}
+	cfg.Services = []Service{s}
+	if errs := cfg.Refuse(ForwardingEBPF); len(errs) > 0 {
+		t.Errorf("%d ends are refused: %v", mostEnds, errs)
+	}
+	cfg.Services[0].Ports = append(cfg.Services[0].Ports, 1000)
+	want := "pools: have 16512 addresses and ports of servers that are reached by nat, fullnat or tun: the eBPF engine has room for 16384: " +
+		"use fewer ports, give servers one of their own, or use dr"
+	if errs := cfg.Refuse(ForwardingEBPF); len(errs) != 1 || errs[0].Error() != want {
+		t.Errorf("a port more: %v", errs)
+	}
+	cfg.Services[0].Method = DR
+	if errs := cfg.Refuse(ForwardingEBPF); len(errs) > 0 {
+		t.Errorf("dr is refused: %v", errs)
+	}
+}
+
 // The limits are those of the programs.
 func TestEngineLimitsAreTheKernels(t *testing.T) {
 	for name, limit := range map[string]struct {
