@@ -90,3 +90,23 @@ func TestProbeAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestProbeAnswerTag: the answer loses its tags, which loopback takes for another network's.
+func TestProbeAnswerTag(t *testing.T) {
+	r := newForwardRig(t)
+	tc := r.programs()[1]
+	tc.from = r.far
+	r.tune(t, DirectorForwardSetting{Probes: 1})
+	for _, x := range traffics() {
+		t.Run(x.name, func(t *testing.T) {
+			y := x
+			y.client, y.vip = x.vip, netip.MustParseAddrPort("10.0.0.254:45000")
+			if x.vip.Addr().Is6() {
+				y.vip = netip.MustParseAddrPort("[2001:db8:10::fe]:45000")
+			}
+			frame := y.frame(packet.SYN|packet.ACK, 0, packet.IP{}, packet.Link{VLANs: []uint16{7}})
+			plain := y.frame(packet.SYN|packet.ACK, 0, packet.IP{}, packet.Link{})
+			r.passed(t, tc, x, frame, DirectorVerdictFORWARD_PROBE, append(make([]byte, 6), plain[6:]...))
+		})
+	}
+}

@@ -3,6 +3,7 @@
 #define MAITRED_PROBE_H
 
 #include "route.h"
+#include "send.h"
 #include "service.h"
 
 /*
@@ -65,6 +66,9 @@ probe_answer(const struct frame *f, struct packet *p, struct way *w)
 	    answer != BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return PASS_NO_SERVICE;
 	w->service = svc->id;
+	w->route.interface = LOOPBACK;
+	if (untag(f, p, w))
+		return DROP_ERROR;
 	return take_in(f, p);
 }
 
