@@ -338,3 +338,12 @@ func TestNATBeyondTheBudget(t *testing.T) {
 		r.back(t, p, n, answer)
 	})
 }
+
+// TestNATNoForward: where the service is no longer forwarded its server's answers are left alone.
+func TestNATNoForward(t *testing.T) {
+	eachNAT(t, func(t *testing.T, r *forwardRig, p program, n nat) {
+		r.out(t, p, n, talk{flags: packet.SYN}, DirectorVerdictFORWARD_OPEN)
+		put(t, r.Forwards, uint32(n.id), DirectorForward{})
+		r.untouched(t, p, n, talk{flags: packet.SYN | packet.ACK})
+	})
+}

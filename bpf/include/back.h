@@ -44,7 +44,8 @@ static __always_inline enum verdict go_back(const struct frame *f,
 	struct ends to = { .dport = client->port };
 	bool self;
 
-	if (!fwd || !way_back(f, w, client->client))
+	if (!fwd || !fwd->service.protocol ||
+	    !way_back(f, w, client->client))
 		return PASS_NO_SERVICE;
 	self = w->route.interface == LOOPBACK;
 	if (f->xdp && (self || !sendable(f, p, w) || unfinished(f, p)))
