@@ -172,6 +172,12 @@ type DirectorPageEntry struct {
 	Head   uint32
 }
 
+type DirectorPath struct {
+	_      structs.HostLayout
+	Source [4]uint32
+	Server [4]uint32
+}
+
 type DirectorPathMtu struct {
 	_     structs.HostLayout
 	Mtu   uint32

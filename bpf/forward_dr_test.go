@@ -140,10 +140,10 @@ func TestTooBigByXDP(t *testing.T) {
 		fits("link", 1500)
 		r.putServer(t, row, DirectorServer{State: DirectorServerStateSERVER_UP, Mtu: 1400})
 		fits("server's row", 1400)
-		put(t, r.PathMtus, words(serverAddr(row)), DirectorPathMtu{Mtu: 1300, Until: uint32(uptime(t)) + 100})
+		put(t, r.PathMtus, DirectorPath{Server: words(serverAddr(row))}, DirectorPathMtu{Mtu: 1300, Until: uint32(uptime(t)) + 100})
 		r.putServer(t, row, DirectorServer{State: DirectorServerStateSERVER_UP, Mtu: 1400})
 		fits("learned", 1300)
-		put(t, r.PathMtus, words(serverAddr(row)), DirectorPathMtu{Mtu: 1300, Until: uint32(uptime(t)) - 1})
+		put(t, r.PathMtus, DirectorPath{Server: words(serverAddr(row))}, DirectorPathMtu{Mtu: 1300, Until: uint32(uptime(t)) - 1})
 		r.putServer(t, row, DirectorServer{State: DirectorServerStateSERVER_UP, Mtu: 2000})
 		fits("forgotten", 1500)
 	}

@@ -266,6 +266,12 @@ func TestICMPLearnsNoMTU(t *testing.T) {
 		if k.dest.Is6() {
 			kind, code, other = 2, 0, 1
 		}
+		forged := k
+		for _, e := range exchanges() {
+			if e.vip.Addr().Is6() == k.dest.Is6() {
+				forged.source = e.vip.Addr()
+			}
+		}
 		strange := k
 		strange.dest = strange.dest.Next()
 		tcp := packet.TCP{Src: netip.AddrPortFrom(k.source, 1), Dst: netip.AddrPortFrom(k.dest, 2)}
@@ -277,6 +283,7 @@ func TestICMPLearnsNoMTU(t *testing.T) {
 			"of another kind":             errorOf(quote, kind, other, 1300),
 			"to another address":          elsewhere,
 			"about a packet of no tunnel": errorOf(packet.Quote(tcp.Bytes()), kind, code, 1300),
+			"to a service's address":      errorOf(packet.Quote(forged.wrap(inner, client4, packet.IP{DF: true}, packet.Link{})), kind, code, 1300),
 			"about a tunnel of others":    errorOf(packet.Quote(strange.wrap(inner, client4, packet.IP{}, packet.Link{})), kind, code, 1300),
 		} {
 			if name == "of another kind" && k.dest.Is6() {
@@ -301,18 +308,23 @@ func TestICMPLearnsNoMTU(t *testing.T) {
 func (l *lane) know(t *testing.T, k tunnelKind, m DirectorPathMtu) DirectorPathMtu {
 	t.Helper()
 	put(t, l.Backs, DirectorEndpoint{Address: words(k.dest), Protocol: packet.ProtoIPIP}, DirectorBack{})
-	if err := l.PathMtus.Delete(words(k.dest)); err != nil && m.Mtu == 0 && l.known(t, k).Mtu != 0 {
+	if err := l.PathMtus.Delete(k.path()); err != nil && m.Mtu == 0 && l.known(t, k).Mtu != 0 {
 		t.Fatal(err)
 	}
 	if m.Mtu != 0 {
 		m.Until += uint32(uptime(t))
-		put(t, l.PathMtus, words(k.dest), m)
+		put(t, l.PathMtus, k.path(), m)
 	}
 	return m
 }
 
+// path names the way by the ends of the tunnel.
+func (k tunnelKind) path() DirectorPath {
+	return DirectorPath{Source: words(k.source), Server: words(k.dest)}
+}
+
 func (l *lane) known(t *testing.T, k tunnelKind) (m DirectorPathMtu) {
 	t.Helper()
-	_ = l.PathMtus.Lookup(words(k.dest), &m) // zero if there is none
+	_ = l.PathMtus.Lookup(k.path(), &m) // zero if there is none
 	return m
 }

@@ -62,7 +62,7 @@ func newPath(t *testing.T, r *rig, vip func(*netlab.Lab) netip.Addr, k tunnelKin
 	put(t, ring, uint32(0), [4]uint16{laneServer})
 	put(t, p.Servers, uint32(laneServer), s)
 	put(t, p.Routes, uint32(laneServer), make([]DirectorRoute, ebpf.MustPossibleCPU()))
-	put(t, p.PathMtus, words(server), DirectorPathMtu{})
+	put(t, p.PathMtus, DirectorPath{Source: words(near), Server: words(server)}, DirectorPathMtu{})
 	put(t, p.Rings, uint32(id4), ring)
 	put(t, p.Forwards, uint32(id4), DirectorForward{Service: serviceKey(p.vip), Slots: 1})
 	put(t, p.Services, serviceKey(p.vip), DirectorService{Id: id4})

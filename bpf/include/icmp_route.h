@@ -66,7 +66,8 @@ static __always_inline void learn_mtu(const struct frame *f,
 	__u32 least = p->v6 ? PATH_MTU6_MIN : PATH_MTU4_MIN;
 	struct path_mtu learnt = { .until = now + PATH_MTU_SECONDS };
 	const struct path_mtu *known;
-	__be32 address[4], rest;
+	struct path path;
+	__be32 rest;
 
 	if (frame_load(f, p->l4 + __builtin_offsetof(struct icmp, rest), &rest,
 		       sizeof(rest)))
@@ -76,11 +77,12 @@ static __always_inline void learn_mtu(const struct frame *f,
 		learnt.mtu &= 0xffff;
 	if (learnt.mtu < least)
 		learnt.mtu = least;
-	__builtin_memcpy(address, in->daddr, sizeof(address));
-	known = bpf_map_lookup_elem(&path_mtus, address);
+	__builtin_memcpy(path.source, in->saddr, sizeof(path.source));
+	__builtin_memcpy(path.server, in->daddr, sizeof(path.server));
+	known = bpf_map_lookup_elem(&path_mtus, &path);
 	if (known && known->until > now && known->mtu < learnt.mtu)
 		return;
-	bpf_map_update_elem(&path_mtus, address, &learnt, BPF_ANY);
+	bpf_map_update_elem(&path_mtus, &path, &learnt, BPF_ANY);
 }
 
 /*

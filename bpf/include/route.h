@@ -102,9 +102,13 @@ static __always_inline bool configured_way(const struct frame *f,
 /* The smaller of what the route, the configuration and a router have said. */
 static __always_inline void narrow(const struct server *s, struct way *w)
 {
-	const struct path_mtu *known =
-		bpf_map_lookup_elem(&path_mtus, s->address);
+	const struct path_mtu *known;
 	__u32 mtu = w->route.mtu;
+	struct path path;
+
+	__builtin_memcpy(path.source, s->source, sizeof(path.source));
+	__builtin_memcpy(path.server, s->address, sizeof(path.server));
+	known = bpf_map_lookup_elem(&path_mtus, &path);
 
 	if (s->mtu && (!mtu || s->mtu < mtu))
 		mtu = s->mtu;

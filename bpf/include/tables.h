@@ -150,10 +150,13 @@ struct {
 	__uint(max_entries, 16384);
 } fragments SEC(".maps");
 
-/* By the address of a server. */
+/*
+ * By both ends: who sends an error to a service's address knows nothing of what
+ * the director sends to a server from its own.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, __be32[4]);
+	__type(key, struct path);
 	__type(value, struct path_mtu);
 	__uint(max_entries, SERVERS_MAX);
 } path_mtus SEC(".maps");

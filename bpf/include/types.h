@@ -236,7 +236,13 @@ struct route {
 	__u32 xdp; /* 1: the interface sends what XDP redirects to it */
 };
 
-/* What a router on the way to a server, or a client, has let know. */
+/* A tunnel by its ends: those of its outer header. */
+struct path {
+	__be32 source[4];
+	__be32 server[4];
+};
+
+/* What a router on the way has let know. */
 struct path_mtu {
 	__u32 mtu; /* in bytes of an IP packet */
 	__u32 until; /* seconds since boot */
@@ -296,6 +302,7 @@ ASSERT_SIZE(back, 36);
 ASSERT_SIZE(fragment_key, 40);
 ASSERT_SIZE(fragment_way, 24);
 ASSERT_SIZE(route, 32);
+ASSERT_SIZE(path, 32);
 ASSERT_SIZE(path_mtu, 8);
 ASSERT_SIZE(device, 4);
 ASSERT_SIZE(forward_setting, 16 * SOURCES_MAX + 32);
