@@ -137,6 +137,7 @@ type DirectorFragmentWay struct {
 	Server uint16
 	Back   uint8
 	Source uint8
+	Until  uint32
 }
 
 type DirectorMethod uint32

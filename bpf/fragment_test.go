@@ -149,3 +149,21 @@ func TestFragmentsByXDP(t *testing.T) {
 		}
 	}
 }
+
+// TestFragmentsExpire: a number that was used long ago says nothing of a datagram of today.
+func TestFragmentsExpire(t *testing.T) {
+	eachFragmented(t, func(t *testing.T, r *forwardRig, p program, n nat) {
+		all := fragments(n.udp, n.client, n.vip, 77, 2000)
+		r.passed(t, p, n.traffic, all[0], DirectorVerdictFORWARD_OPEN,
+			hopped(fragments(n.udp, n.source, n.server, 77, 2000)[0], r.farMAC, serverMAC(n.row), false))
+		var key DirectorFragmentKey
+		var way DirectorFragmentWay
+		if rows := r.Fragments.Iterate(); !rows.Next(&key, &way) {
+			t.Fatalf("no note: %v", rows.Err())
+		}
+		way.Until = uint32(uptime(t)) - 1
+		put(t, r.Fragments, key, way)
+		n.id = 0
+		r.passed(t, p, n.traffic, all[1], DirectorVerdictPASS_FRAGMENT, nil)
+	})
+}

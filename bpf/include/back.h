@@ -124,7 +124,8 @@ fragment_later(const struct frame *f, struct packet *p, struct way *w)
 	struct flow_key client;
 	enum verdict v;
 
-	if (!way)
+	/* A number of 16 bits comes again, and not for a flow perhaps. */
+	if (!way || way->until < (__u32)(w->now / 1000000000ULL))
 		return PASS_FRAGMENT;
 	w->service = way->flow.service;
 	w->server = way->server;

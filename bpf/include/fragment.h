@@ -26,6 +26,9 @@ static __always_inline struct fragment_key fragment_of(const struct packet *p)
 	return key;
 }
 
+/* As long as any host waits for the rest of a datagram: RFC 8200, 4.5. */
+#define FRAGMENT_SECONDS 60
+
 /*
  * Notes where a first fragment goes: to the way's server, or from that to the
  * client that its trail leads to. A function of its own, for it takes much of the
@@ -43,6 +46,7 @@ __noinline int fragment_note(const struct packet *p, const struct way *w,
 	way.server = w->server;
 	way.source = w->source;
 	way.back = back;
+	way.until = w->now / 1000000000ULL + FRAGMENT_SECONDS;
 	way.flow.port = p->sport;
 	way.flow.service = w->service;
 	copy_address(way.flow.client, p->saddr);

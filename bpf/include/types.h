@@ -221,6 +221,7 @@ struct fragment_way {
 	__u16 server; /* its row */
 	__u8 back; /* from a server to a client */
 	__u8 source; /* full NAT: which of the director's addresses */
+	__u32 until; /* seconds since boot */
 };
 
 /*
@@ -300,7 +301,7 @@ ASSERT_SIZE(binding_key, 24);
 ASSERT_SIZE(binding, 24);
 ASSERT_SIZE(back, 36);
 ASSERT_SIZE(fragment_key, 40);
-ASSERT_SIZE(fragment_way, 24);
+ASSERT_SIZE(fragment_way, 28);
 ASSERT_SIZE(route, 32);
 ASSERT_SIZE(path, 32);
 ASSERT_SIZE(path_mtu, 8);
