@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -230,6 +231,30 @@ func TestSegments(t *testing.T) {
 		}
 		if got := since(); got.Packets != 0 {
 			t.Errorf("traffic %d: %s, and %d packets forwarded", i, r.since(before, r.counts(t)), got.Packets)
+		}
+	}
+}
+
+// TestMapped: an IPv6 packet between IPv4 addresses is of no service's traffic.
+func TestMapped(t *testing.T) {
+	r := newForwardRig(t)
+	for _, p := range r.programs() {
+		for _, x := range traffics() {
+			if x.vip.Addr().Is6() {
+				continue
+			}
+			t.Run(p.name+" "+x.name, func(t *testing.T) {
+				plain := x.first()
+				const link, header4 = 14, 20
+				l4 := plain[link+header4:]
+				frame := append([]byte{}, plain[:link]...)
+				binary.BigEndian.PutUint16(frame[12:], 0x86dd)
+				frame = append(frame, 0x60, 0, 0, 0, 0, byte(len(l4)), x.protocol(), 64)
+				src, dst := x.client.Addr().As16(), x.vip.Addr().As16()
+				frame = append(append(append(frame, src[:]...), dst[:]...), l4...)
+				x.id = 0
+				r.passed(t, p, x, frame, DirectorVerdictPASS_MALFORMED, nil)
+			})
 		}
 	}
 }

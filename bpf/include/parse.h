@@ -150,6 +150,12 @@ static __always_inline bool is_extension(__u8 protocol)
 	       protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_FRAGMENT;
 }
 
+/* Whether it is an IPv4-mapped one (RFC 4291, 2.5.5.2). */
+static __always_inline bool is_ipv4(const __be32 address[4])
+{
+	return !address[0] && !address[1] && address[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline enum verdict parse_ipv6(struct cursor *c,
 					       struct packet *p)
 {
@@ -159,6 +165,9 @@ static __always_inline enum verdict parse_ipv6(struct cursor *c,
 		return PASS_MALFORMED;
 	__builtin_memcpy(p->saddr, &ip->saddr, sizeof(p->saddr));
 	__builtin_memcpy(p->daddr, &ip->daddr, sizeof(p->daddr));
+	/* None is to be seen on the wire: RFC 6890, 2.2.3. */
+	if (is_ipv4(p->saddr) || is_ipv4(p->daddr))
+		return PASS_MALFORMED;
 	p->v6 = true;
 	p->l4 = p->l3 + sizeof(*ip);
 	p->protocol = ip->nexthdr;

@@ -15,11 +15,6 @@
 #define FAMILY_IPV4 2 /* AF_INET and AF_INET6 of the kernel */
 #define FAMILY_IPV6 10
 
-static __always_inline bool is_ipv4(const __be32 address[4])
-{
-	return !address[0] && !address[1] && address[2] == bpf_htonl(0xffff);
-}
-
 static __always_inline void next_hop(struct way *w, const __be32 address[4])
 {
 	if (is_ipv4(address)) {
@@ -145,19 +140,6 @@ static __always_inline bool way_to_server(const struct frame *f, struct way *w,
 	else
 		kept->interface = 0;
 	return true;
-}
-
-/*
- * The way to anyone else, a client above all, by its address as the packet is
- * to have it; false where there is none, or the address is the director's.
- */
-static __always_inline bool way_to(const struct frame *f, struct way *w,
-				   const __be32 address[4])
-{
-	long answer = find_way(f, address, w);
-
-	return answer == BPF_FIB_LKUP_RET_SUCCESS ||
-	       answer == BPF_FIB_LKUP_RET_NO_NEIGH;
 }
 
 #endif
