@@ -104,6 +104,7 @@ func TestFullNATPorts(t *testing.T) {
 		port, server, source bool
 	}
 	const open, fresh, reset = DirectorFlowStateFLOW_OPEN, DirectorFlowStateFLOW_NEW, DirectorFlowStateFLOW_RESET
+	const answered = DirectorFlowStateFLOW_UDP
 	cases := []struct {
 		name string
 		other
@@ -111,6 +112,10 @@ func TestFullNATPorts(t *testing.T) {
 	}{
 		{"lives", other{table: "flows", state: open}, false},
 		{"lives in fresh", other{table: "fresh", state: fresh}, false},
+		{"waits in fresh", other{table: "fresh", state: fresh, age: 1}, false},
+		{"waits in fresh for long", other{table: "fresh", state: fresh, age: 4}, true},
+		{"was answered long ago", other{table: "fresh", state: answered, age: 4}, true},
+		{"answers go on", other{table: "flows", state: answered, age: 290}, false},
 		{"idle", other{table: "flows", state: open, age: 890}, false},
 		{"expired", other{table: "flows", state: open, age: 902}, true},
 		{"expired in fresh", other{table: "fresh", state: fresh, age: 32}, true},

@@ -32,9 +32,32 @@ static __always_inline bool holds(const struct flow *flow,
 	       same_address(s->address, at->server.address);
 }
 
-/* Makes the row the flow's: 1, or 0 where it is another's, who lives. */
+/* Seconds after which a flow that stands in fresh may lose its port. */
+#define FRESH_HELD 3
+
+/*
+ * Whether the flow that a row names keeps its port. Where ports are scarce one in
+ * fresh does not for long: a flood of clients that never say more, or of questions
+ * that have had their answer, would hold all ports for as long as flows live.
+ */
+static __always_inline bool keeps(const struct flow_key *key,
+				  const struct binding_key *at,
+				  const struct forward_setting *set, __u64 now,
+				  bool scarce)
+{
+	const struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	bool waits = !flow;
+
+	if (waits)
+		flow = bpf_map_lookup_elem(&fresh, key);
+	if (!flow || !holds(flow, at) || !flow_lives(flow, set, now))
+		return false;
+	return !(waits && scarce && flow_waited(flow, now, FRESH_HELD));
+}
+
+/* Makes the row the flow's: 1, or 0 where it is another's, who keeps it. */
 __noinline int claim(const struct binding_key *at, const struct flow_key *key,
-		     __u64 now)
+		     __u64 now, bool scarce)
 {
 	__u32 zero = 0;
 	const struct forward_setting *set =
@@ -42,7 +65,6 @@ __noinline int claim(const struct binding_key *at, const struct flow_key *key,
 	struct binding own = {};
 	struct binding_key place;
 	const struct binding *row;
-	const struct flow *other;
 
 	if (!at || !key || !set)
 		return 0;
@@ -54,8 +76,7 @@ __noinline int claim(const struct binding_key *at, const struct flow_key *key,
 					    BPF_NOEXIST);
 	if (same_flow(&row->flow, key))
 		return 1;
-	other = flow_find(&row->flow, set, now);
-	if (other && holds(other, at))
+	if (keeps(&row->flow, at, set, now, scarce))
 		return 0;
 	return !bpf_map_update_elem(&bindings, &place, &own, BPF_ANY);
 }
@@ -90,7 +111,7 @@ static __always_inline __u32 source_count(const struct forward_setting *set,
 /*
  * Finds the address and port of the director's that a flow is to have with this
  * server, before the flow is noted. Ports are tried at random: with three in four
- * of them taken, one flow in ten gets none.
+ * of them kept, one flow in ten gets none.
  */
 static __always_inline enum verdict nat_bind(const struct packet *p,
 					     struct way *w,
@@ -114,7 +135,7 @@ static __always_inline enum verdict nat_bind(const struct packet *p,
 	for (int i = 0; i < PORT_TRIES; i++) {
 		at.port = bpf_htons(set->port_first +
 				    bpf_get_prandom_u32() % range);
-		if (claim(&at, key, w->now)) {
+		if (claim(&at, key, w->now, i >= PORT_TRIES / 2)) {
 			w->port = at.port;
 			return PARSED;
 		}
@@ -141,7 +162,8 @@ static __always_inline bool nat_keep(const struct packet *p,
 	const struct forward_setting *set =
 		bpf_map_lookup_elem(&forwarding, &zero);
 
-	return set && nth < source_count(set, p->v6) && claim(&at, key, w->now);
+	return set && nth < source_count(set, p->v6) &&
+	       claim(&at, key, w->now, false);
 }
 
 /*

@@ -51,6 +51,15 @@ flow_lives(const struct flow *flow, const struct forward_setting *s, __u64 now)
 	return idle <= flow_timeout(s, flow->state) || idle > 0xffff - AHEAD;
 }
 
+/* Whether so many seconds have gone since the last packet of a flow that lives. */
+static __always_inline bool flow_waited(const struct flow *flow, __u64 now,
+					__u16 least)
+{
+	__u16 idle = seconds(now) - flow->seen + AHEAD;
+
+	return idle >= least + AHEAD;
+}
+
 /* The flow of a key, from whichever table, or NULL; nothing is changed by it. */
 static __always_inline struct flow *flow_find(const struct flow_key *key,
 					      const struct forward_setting *s,
