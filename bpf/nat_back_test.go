@@ -4,9 +4,14 @@ package bpf
 
 import (
 	"bytes"
+	"errors"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/packet"
 )
@@ -346,4 +351,53 @@ func TestNATNoForward(t *testing.T) {
 		put(t, r.Forwards, uint32(n.id), DirectorForward{})
 		r.untouched(t, p, n, talk{flags: packet.SYN | packet.ACK})
 	})
+}
+
+// TestNATPolicy: the way to the client is that of the service's packets, by rules
+// that go by the source.
+func TestNATPolicy(t *testing.T) {
+	const table, row = 100, 5
+	r := newNATRig(t)
+	link := r.in.Netlink()
+	for _, x := range traffics()[:4] {
+		gateway, family := serverAddr(row), netlink.FAMILY_V4
+		if x.vip.Addr().Is6() {
+			gateway, family = serverAddr(rows6+row), netlink.FAMILY_V6
+		}
+		from := netip.PrefixFrom(x.vip.Addr(), x.vip.Addr().BitLen())
+		rule := netlink.NewRule()
+		rule.Family, rule.Table, rule.Priority = family, table, 100
+		rule.Src = &net.IPNet{IP: from.Addr().AsSlice(), Mask: net.CIDRMask(from.Bits(), from.Bits())}
+		err := errors.Join(link.RuleAdd(rule), link.RouteReplace(&netlink.Route{
+			Family: family, Table: table, LinkIndex: r.far, Gw: gateway.AsSlice(), Dst: anywhere(family),
+		}))
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			t.Fatal(err)
+		}
+		r.neighbour(t, r.far, gateway, serverMAC(row))
+	}
+	r.gateways(t, func(t *testing.T, p program, n nat) {
+		r.out(t, p, n, talk{flags: packet.SYN}, DirectorVerdictFORWARD_OPEN)
+		k := talk{udp: n.udp, flags: packet.SYN | packet.ACK}
+		p.from = r.far
+		frame, verdict := k.between(n.server, n.client), DirectorVerdictFORWARD_BACK
+		before := r.counts(t)
+		_, out, err := p.run(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := r.since(before, r.counts(t)), counted(n.id, r.names[verdict], 1, uint64(len(frame))); got != want {
+			t.Errorf("counted %s, want %s", got, want)
+		}
+		if want := hopped(k.between(n.vip, n.client), r.farMAC, serverMAC(row), false); !bytes.Equal(out, want) {
+			t.Errorf("out %x\nwant %x", out, want)
+		}
+	})
+}
+
+func anywhere(family int) *net.IPNet {
+	if family == netlink.FAMILY_V6 {
+		return &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+	}
+	return &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
 }

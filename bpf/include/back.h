@@ -18,12 +18,13 @@
  * this host, which checks the server on the way of the data.
  */
 static __always_inline bool way_back(const struct frame *f, struct way *w,
+				     const __be32 service[4],
 				     const __be32 client[4])
 {
 	__u32 zero = 0;
 	const struct forward_setting *set =
 		bpf_map_lookup_elem(&forwarding, &zero);
-	long answer = find_way(f, client, w);
+	long answer = find_way(f, service, client, w);
 
 	if (answer == BPF_FIB_LKUP_RET_SUCCESS ||
 	    answer == BPF_FIB_LKUP_RET_NO_NEIGH)
@@ -45,7 +46,7 @@ static __always_inline enum verdict go_back(const struct frame *f,
 	bool self;
 
 	if (!fwd || !fwd->service.protocol ||
-	    !way_back(f, w, client->client))
+	    !way_back(f, w, fwd->service.address, client->client))
 		return PASS_NO_SERVICE;
 	self = w->route.interface == LOOPBACK;
 	if (f->xdp && (self || !sendable(f, p, w) || unfinished(f, p)))

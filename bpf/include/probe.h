@@ -61,7 +61,7 @@ probe_answer(const struct frame *f, struct packet *p, struct way *w)
 	svc = bpf_map_lookup_elem(&services, &from);
 	if (!svc)
 		return PASS_NO_SERVICE;
-	answer = find_way(f, p->daddr, w);
+	answer = find_way(f, p->saddr, p->daddr, w);
 	if (answer != BPF_FIB_LKUP_RET_NOT_FWDED &&
 	    answer != BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return PASS_NO_SERVICE;

@@ -34,13 +34,14 @@ static __always_inline bool xdp_sends(__u32 interface)
 }
 
 /*
- * Asks the kernel's tables for the way to an address, and returns a
- * BPF_FIB_LKUP_RET_*. The length is one that fits everywhere: given one, the
+ * Asks the kernel's tables for the way to an address, for which rules may go by
+ * the source (zero: unspecified), and returns a BPF_FIB_LKUP_RET_*. The length is one that fits everywhere: given one, the
  * helper tells the MTU, too. Where it knows no neighbour it does not.
  *
  * Linux 6.1 gives out neighbours that have not answered yet: no address is zero.
  */
 static __always_inline long find_way(const struct frame *f,
+				     const __be32 source[4],
 				     const __be32 address[4], struct way *w)
 {
 	struct bpf_fib_lookup fib = {
@@ -50,10 +51,13 @@ static __always_inline long find_way(const struct frame *f,
 	};
 	long answer;
 
-	if (fib.family == FAMILY_IPV4)
+	if (fib.family == FAMILY_IPV4) {
+		fib.ipv4_src = source[3];
 		fib.ipv4_dst = address[3];
-	else
+	} else {
+		__builtin_memcpy(fib.ipv6_src, source, sizeof(fib.ipv6_src));
 		__builtin_memcpy(fib.ipv6_dst, address, sizeof(fib.ipv6_dst));
+	}
 	answer = bpf_fib_lookup(f->ctx, &fib, sizeof(fib), 0);
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS &&
 	    answer != BPF_FIB_LKUP_RET_NO_NEIGH)
@@ -128,7 +132,7 @@ static __always_inline bool way_to_server(const struct frame *f, struct way *w,
 		w->linked = 1;
 		return true;
 	}
-	answer = find_way(f, s->address, w);
+	answer = find_way(f, s->source, s->address, w);
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS &&
 	    answer != BPF_FIB_LKUP_RET_NO_NEIGH &&
 	    !configured_way(f, s, answer, w))
