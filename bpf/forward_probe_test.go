@@ -85,6 +85,9 @@ func TestProbeAnswer(t *testing.T) {
 			r.passed(t, xdp, nobody, frame, DirectorVerdictPASS_NO_SERVICE, nil)
 			want := append(make([]byte, 6), frame[6:]...)
 			r.passed(t, tc, x, frame, DirectorVerdictFORWARD_PROBE, want)
+			put := tc
+			put.from = 1 // where it was put: the loopback interface
+			r.passed(t, put, nobody, want, DirectorVerdictPASS_NO_SERVICE, nil)
 			r.passed(t, tc, nobody, answer(here, x.vip.Port()+1), DirectorVerdictPASS_NO_SERVICE, nil)
 			r.passed(t, tc, nobody, answer(x.client.Addr(), x.vip.Port()), DirectorVerdictPASS_NO_SERVICE, nil)
 		})

@@ -55,7 +55,8 @@ probe_answer(const struct frame *f, struct packet *p, struct way *w)
 	const struct service *svc;
 	long answer;
 
-	if (!set || !set->probes)
+	/* On the loopback interface it is one that was put there. */
+	if (!set || !set->probes || frame_interface(f) == LOOPBACK)
 		return PASS_NO_SERVICE;
 	__builtin_memcpy(from.address, p->saddr, sizeof(from.address));
 	svc = bpf_map_lookup_elem(&services, &from);
