@@ -235,6 +235,21 @@ func TestFullNATPool(t *testing.T) {
 	})
 }
 
+// TestFullNATMoved: a flow whose port is the director's no longer gets another.
+func TestFullNATMoved(t *testing.T) {
+	fullNAT(t, func(t *testing.T, r *forwardRig, p program, n nat) {
+		r.out(t, p, n, talk{flags: packet.SYN}, DirectorVerdictFORWARD_OPEN)
+		for _, port := range []uint16{ownPort + 1, ownPort - 1} {
+			r.tune(t, natSetting(1, port, port))
+			r.age(t, n.traffic, 1)
+			n.source = netip.AddrPortFrom(n.source.Addr(), port)
+			r.out(t, p, n, talk{flags: packet.ACK}, DirectorVerdictFORWARD_OPEN)
+			r.bound(t, n)
+			r.back(t, p, n, talk{flags: packet.ACK})
+		}
+	})
+}
+
 // TestFullNATForgotten: an answer to no flow is not sent anywhere.
 func TestFullNATForgotten(t *testing.T) {
 	fullNAT(t, func(t *testing.T, r *forwardRig, p program, n nat) {

@@ -145,8 +145,8 @@ static __always_inline enum verdict nat_bind(const struct packet *p,
 
 /*
  * Whether a flow still has its port: its row may have been washed out, and is
- * made again. False where the port is another's by now, or the address is the
- * director's no longer.
+ * made again. False where the port is another's by now, or the address or the port
+ * is one of the director's no longer, which has answers taken for no flow's.
  */
 static __always_inline bool nat_keep(const struct packet *p,
 				     const struct way *w,
@@ -163,6 +163,8 @@ static __always_inline bool nat_keep(const struct packet *p,
 		bpf_map_lookup_elem(&forwarding, &zero);
 
 	return set && nth < source_count(set, p->v6) &&
+	       bpf_ntohs(w->port) >= set->port_first &&
+	       bpf_ntohs(w->port) <= set->port_last &&
 	       claim(&at, key, w->now, false);
 }
 
