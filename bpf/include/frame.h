@@ -40,13 +40,17 @@ static __always_inline void *frame_end(const struct frame *f)
 
 /*
  * clang -mcpu=v3 subtracts packet pointers in 32 bits, which the verifier
- * rejects (Linux 6.1 to 6.18): hence the helper.
+ * rejects (Linux 6.1 to 6.18): hence the assembler. XDP sees whole frames only,
+ * as the program does not say that it can do with less.
  */
 static __always_inline __u32 frame_length(const struct frame *f)
 {
-	if (f->xdp)
-		return bpf_xdp_get_buff_len(f->ctx);
-	return ((struct __sk_buff *)f->ctx)->len;
+	void *end = frame_end(f);
+
+	if (!f->xdp)
+		return ((struct __sk_buff *)f->ctx)->len;
+	asm volatile("%0 -= %1" : "+r"(end) : "r"(frame_start(f)));
+	return (__u64)end;
 }
 
 /* The interface that it came in by. */
