@@ -21,20 +21,15 @@ struct gue {
 	__be16 flags;
 };
 
-/* The last field of the link header, and what follows it. */
+/*
+ * Room for the last field of the link header, and for the longest that follows
+ * it: what tc's helper is to store.
+ */
 struct outer {
 	__be16 pad;
 	__be16 link;
-	union {
-		struct {
-			struct iphdr ip;
-			struct gue gue;
-		} v4;
-		struct {
-			struct ipv6hdr ip;
-			struct gue gue;
-		} v6;
-	};
+	struct ipv6hdr ip;
+	struct gue gue;
 };
 
 /* What the outer header takes over from the packet. */
@@ -152,42 +147,44 @@ static __always_inline void write_gue(struct gue *g, const struct carried *c,
 	};
 }
 
-/* A global function: see those of director.c. */
-__noinline int write_outer(struct outer *o, const struct carried *c,
-			   const struct server *s, __u32 hash)
+/* From the last field of the link header on, where there is room for it all. */
+static __always_inline int write_outer(__be16 *link, void *end,
+				       const struct carried *c,
+				       const struct server *s, __u32 hash)
 {
-	bool gue;
-	__u8 protocol;
+	bool gue = s->tunnel == TUNNEL_GUE;
+	__u8 protocol = gue ? IPPROTO_UDP : c->protocol;
+	struct ipv6hdr *v6 = (void *)(link + 1);
+	struct iphdr *v4 = (void *)v6;
+	struct gue *next;
 
-	if (!o || !c || !s)
-		return -1;
-	gue = s->tunnel == TUNNEL_GUE;
-	protocol = gue ? IPPROTO_UDP : c->protocol;
 	if (is_ipv4(s->address)) {
-		o->link = bpf_htons(ETH_P_IP);
-		write_outer4(&o->v4.ip, c, s, protocol);
-		write_gue(&o->v4.gue, c, s, hash);
+		next = (void *)(v4 + 1);
+		if ((void *)next > end)
+			return -1;
+		*link = bpf_htons(ETH_P_IP);
+		write_outer4(v4, c, s, protocol);
 	} else {
-		o->link = bpf_htons(ETH_P_IPV6);
-		write_outer6(&o->v6.ip, c, s, protocol, hash);
-		write_gue(&o->v6.gue, c, s, hash);
+		next = (void *)(v6 + 1);
+		if ((void *)next > end)
+			return -1;
+		*link = bpf_htons(ETH_P_IPV6);
+		write_outer6(v6, c, s, protocol, hash);
 	}
+	if (!gue)
+		return 0;
+	if ((void *)(next + 1) > end)
+		return -1;
+	write_gue(next, c, s, hash);
 	return 0;
 }
 
-static __always_inline long store_outer(const struct frame *f, __u32 l3,
-					const struct outer *o, __u32 overhead)
-{
-	return frame_store(f, l3 - sizeof(o->link), &o->link,
-			   sizeof(o->link) + overhead);
-}
-
 /* Carries the tags along: all of the link header that transmit leaves. */
-static __always_inline enum verdict encap_xdp(const struct frame *f,
-					      const struct packet *p,
-					      const struct outer *o,
-					      __u32 overhead)
+static __always_inline enum verdict
+encap_xdp(const struct frame *f, const struct packet *p,
+	  const struct carried *c, const struct server *s, __u32 hash)
 {
+	__u32 overhead = encap_overhead(s);
 	struct vlan_tag tags[TAGS_MAX];
 	void *at = frame_start(f) + 2 * ETH_ALEN;
 
@@ -200,8 +197,9 @@ static __always_inline enum verdict encap_xdp(const struct frame *f,
 	if (at + sizeof(tags) > frame_end(f))
 		return DROP_ERROR;
 	__builtin_memcpy(at, tags, sizeof(tags));
+	at = frame_start(f) + ((p->l3 - sizeof(__be16)) & 31);
 	if (hop(f, p->l3 + overhead, p->v6) ||
-	    store_outer(f, p->l3, o, overhead))
+	    write_outer(at, frame_end(f), c, s, hash))
 		return DROP_ERROR;
 	return PARSED;
 }
@@ -234,24 +232,27 @@ static __always_inline long outermost_tag(struct __sk_buff *skb,
  */
 static __always_inline enum verdict encap_tc(const struct frame *f,
 					     const struct packet *p,
-					     const struct outer *o,
-					     __u32 overhead, bool gue)
+					     const struct carried *c,
+					     const struct server *s, __u32 hash)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
+	__u32 overhead = encap_overhead(s);
 	bool tagged = p->l3 > ETH_HLEN;
 	struct vlan_tag tag = {};
+	struct outer o = {};
 
-	flags |= o->link == bpf_htons(ETH_P_IP) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 :
-						  BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
-	if (gue)
+	flags |= is_ipv4(s->address) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 :
+				       BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	if (s->tunnel == TUNNEL_GUE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-	if (hop(f, p->l3, p->v6))
+	if (write_outer(&o.link, &o + 1, c, s, hash) || hop(f, p->l3, p->v6))
 		return DROP_ERROR;
 	if (tagged && (outermost_tag(f->ctx, &tag) || bpf_skb_vlan_pop(f->ctx)))
 		return DROP_ERROR;
 	if (bpf_skb_adjust_room(f->ctx, (int)overhead, BPF_ADJ_ROOM_MAC, flags))
 		return DROP_ERROR;
-	if (store_outer(f, ETH_HLEN, o, overhead))
+	if (frame_store(f, ETH_HLEN - sizeof(o.link), &o.link,
+			sizeof(o.link) + overhead))
 		return DROP_ERROR;
 	if (tagged && bpf_skb_vlan_push(f->ctx, tag.proto, tag.tci))
 		return DROP_ERROR;
@@ -267,15 +268,13 @@ static __always_inline enum verdict
 encap(const struct frame *f, const struct packet *p, const struct server *s)
 {
 	__u32 hash = client_hash(p->saddr, p->sport) >> 32;
-	__u32 overhead = encap_overhead(s);
 	struct carried c = {};
-	struct outer o = {};
 
-	if (read_carried(f, p, &c) || write_outer(&o, &c, s, hash))
+	if (read_carried(f, p, &c))
 		return DROP_ERROR;
 	if (f->xdp)
-		return encap_xdp(f, p, &o, overhead);
-	return encap_tc(f, p, &o, overhead, s->tunnel == TUNNEL_GUE);
+		return encap_xdp(f, p, &c, s, hash);
+	return encap_tc(f, p, &c, s, hash);
 }
 
 #endif
