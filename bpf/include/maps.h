@@ -75,8 +75,7 @@ struct {
 	__uint(max_entries, 1);
 } resets SEC(".maps");
 
-/* A function of its own, so that its BTF carries the names of the verdicts. */
-static __noinline void count(__u32 id, enum verdict verdict, __u32 bytes)
+static __always_inline void count(__u32 id, enum verdict verdict, __u32 bytes)
 {
 	__u32 key = id * VERDICT_ROOM + verdict;
 	struct counter *c = bpf_map_lookup_elem(&counters, &key);
