@@ -24,11 +24,13 @@ struct frame {
  */
 #define HEADERS_MAX 192
 
+/* Drivers keep to even addresses: what is not known to, clang copies by bytes. */
 static __always_inline void *frame_start(const struct frame *f)
 {
-	if (f->xdp)
-		return (void *)(long)((struct xdp_md *)f->ctx)->data;
-	return (void *)(long)((struct __sk_buff *)f->ctx)->data;
+	void *start = f->xdp ? (void *)(long)((struct xdp_md *)f->ctx)->data :
+			       (void *)(long)((struct __sk_buff *)f->ctx)->data;
+
+	return __builtin_assume_aligned(start, 2);
 }
 
 static __always_inline void *frame_end(const struct frame *f)
