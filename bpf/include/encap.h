@@ -179,6 +179,13 @@ static __always_inline int write_outer(__be16 *link, void *end,
 	return 0;
 }
 
+/* A global function: see those of director.c. */
+__noinline int fill_outer(struct outer *o, const struct carried *c,
+			  const struct server *s, __u32 hash)
+{
+	return o && c && s ? write_outer(&o->link, o + 1, c, s, hash) : -1;
+}
+
 /* Carries the tags along: all of the link header that transmit leaves. */
 static __always_inline enum verdict
 encap_xdp(const struct frame *f, const struct packet *p,
@@ -245,7 +252,7 @@ static __always_inline enum verdict encap_tc(const struct frame *f,
 				       BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
 	if (s->tunnel == TUNNEL_GUE)
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
-	if (write_outer(&o.link, &o + 1, c, s, hash) || hop(f, p->l3, p->v6))
+	if (fill_outer(&o, c, s, hash) || hop(f, p->l3, p->v6))
 		return DROP_ERROR;
 	if (tagged && (outermost_tag(f->ctx, &tag) || bpf_skb_vlan_pop(f->ctx)))
 		return DROP_ERROR;
