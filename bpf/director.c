@@ -62,7 +62,6 @@ static __always_inline enum verdict parse(const struct frame *f,
 	return v;
 }
 
-STEP(parse, true, parse(f, p))
 STEP(judge, svc &&r, judge(f, p, svc, r), const struct service *svc,
      struct reply *r)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
@@ -203,7 +202,7 @@ static __always_inline int direct(const struct frame *f)
 	struct way w = {};
 	enum verdict v;
 
-	v = DO(parse, f, &p);
+	v = parse(f, &p);
 	if (v == PARSED) {
 		if (p.part == PART_LATER ||
 		    (p.protocol != IPPROTO_TCP && p.protocol != IPPROTO_UDP))
@@ -260,7 +259,7 @@ int maitred_probe(struct __sk_buff *ctx)
 
 	if (!w.server)
 		return frame_pass(&f);
-	v = parse_tc(ctx, &p);
+	v = parse(&f, &p);
 	if (v == PARSED && p.part == PART_WHOLE)
 		svc = service_of(&p);
 	if (!svc)
