@@ -4,14 +4,9 @@ package bpf
 
 import (
 	"bytes"
-	"errors"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/packet"
 )

@@ -3,7 +3,14 @@
 package bpf
 
 import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
 	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/packet"
 )
