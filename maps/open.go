@@ -47,7 +47,7 @@ type Maps struct {
 // Options says how large the tables of forwarding are to be.
 type Options struct {
 	Forwarding bool // else all of them are as small as can be
-	Flows      int  // that there is room for, at 96 bytes each
+	Flows      int  // that there is room for, at 96 to 100 bytes each
 	FullNAT    bool // its table takes as many rows, at 112 bytes each
 }
 
