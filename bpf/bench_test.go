@@ -3,14 +3,12 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
-	"github.com/maitred-lb/maitred/test/netlab"
 	"github.com/maitred-lb/maitred/test/packet"
 )
 
@@ -37,8 +35,8 @@ func BenchmarkXDP(b *testing.B) {
 		} {
 			b.Run(e.name+"/"+bench.name, func(b *testing.B) {
 				frame := bench.frame.Bytes()
-				with := measure(b, nil, restoreProgram(b, frame, bench.prog, same), frame, bench.verdict)
-				without := measure(b, nil, restoreProgram(b, frame, returnProgram(b), same), frame, 3)
+				with := measure(b, restoreProgram(b, frame, bench.prog), frame, bench.verdict)
+				without := measure(b, restoreProgram(b, frame, returnProgram(b)), frame, 3)
 				b.ReportMetric(0, "ns/op")
 				b.ReportMetric(float64(with-without)/float64(time.Nanosecond), "ns/packet")
 			})
@@ -46,21 +44,10 @@ func BenchmarkXDP(b *testing.B) {
 	}
 }
 
-// measure gives the mean time of a program, in a namespace if there is one.
-func measure(b *testing.B, in *netlab.Namespace, p *ebpf.Program, frame []byte, verdict uint32) time.Duration {
+// measure gives the mean time of a program.
+func measure(b *testing.B, p *ebpf.Program, frame []byte, verdict uint32) time.Duration {
 	b.Helper()
-	var ret uint32
-	var mean time.Duration
-	run := func() (err error) {
-		ret, mean, err = p.Benchmark(frame, max(b.N, 1000), nil)
-		return err
-	}
-	err := error(nil)
-	if in != nil {
-		err = in.Do(run)
-	} else {
-		err = run()
-	}
+	ret, mean, err := p.Benchmark(frame, max(b.N, 1000), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -114,22 +101,11 @@ func swapProgram(b *testing.B) *ebpf.Program {
 	})
 }
 
-// variation is what differs from packet to packet.
-type variation int
-
-const (
-	same    variation = iota
-	flows64           // each of 65536 source ports, in an order that no cache can follow
-	clients           // each comes from another address
-)
-
-// restoreProgram makes the packet the frame that it was, but for what varies,
-// and goes on to next. Behind the frame in the map is the state of the variation.
-func restoreProgram(b *testing.B, frame []byte, next *ebpf.Program, vary variation) *ebpf.Program {
-	state := int16(len(frame)+7) &^ 7
-	content := testMap(b, ebpf.Array, uint32(state)+8, append(append([]byte(nil), frame...), make([]byte, int(state)+8-len(frame))...))
+// restoreProgram makes the packet the frame that it was, and goes on to next.
+func restoreProgram(b *testing.B, frame []byte, next *ebpf.Program) *ebpf.Program {
+	content := testMap(b, ebpf.Array, uint32(len(frame)), frame)
 	calls := testMap(b, ebpf.ProgramArray, 4, uint32(next.FD()))
-	program := asm.Instructions{
+	return xdpProgram(b, asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.FnXdpGetBuffLen.Call(),
 		asm.Mov.Imm(asm.R2, int32(len(frame))),
@@ -142,9 +118,6 @@ func restoreProgram(b *testing.B, frame []byte, next *ebpf.Program, vary variati
 		asm.Add.Imm(asm.R2, -4),
 		asm.FnMapLookupElem.Call(),
 		asm.JEq.Imm(asm.R0, 0, "out"),
-	}
-	program = append(program, vary.instructions(frame, state)...)
-	return xdpProgram(b, append(program,
 		asm.Mov.Reg(asm.R3, asm.R0),
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.Mov.Imm(asm.R2, 0),
@@ -156,35 +129,7 @@ func restoreProgram(b *testing.B, frame []byte, next *ebpf.Program, vary variati
 		asm.FnTailCall.Call(),
 		asm.Mov.Imm(asm.R0, 0),
 		asm.Return().WithSymbol("out"),
-	))
-}
-
-// instructions change the frame that R0 points to.
-func (v variation) instructions(frame []byte, state int16) asm.Instructions {
-	address, port := int16(14+12), int16(14+20)
-	if binary.BigEndian.Uint16(frame[12:]) == packet.EtherTypeIPv6 {
-		address, port = 14+8+12, 14+40
-	}
-	switch v {
-	case same:
-		return nil
-	case flows64: // a linear congruence with the full period of 65536
-		return asm.Instructions{
-			asm.LoadMem(asm.R1, asm.R0, state, asm.Word),
-			asm.Mul.Imm(asm.R1, 25173),
-			asm.Add.Imm(asm.R1, 13849),
-			asm.StoreMem(asm.R0, state, asm.R1, asm.Word),
-			asm.StoreMem(asm.R0, port, asm.R1, asm.Half),
-		}
-	case clients:
-		return asm.Instructions{
-			asm.LoadMem(asm.R1, asm.R0, state, asm.Word),
-			asm.Add.Imm(asm.R1, 1),
-			asm.StoreMem(asm.R0, state, asm.R1, asm.Word),
-			asm.StoreMem(asm.R0, address, asm.R1, asm.Word),
-		}
-	}
-	panic("no such variation")
+	})
 }
 
 // testMap has one row.

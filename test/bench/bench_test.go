@@ -130,7 +130,7 @@ func BenchmarkCost(b *testing.B) {
 func printCosts(all []cost) {
 	t := newTable(os.Stdout, "maitred's XDP program, in nanoseconds for a packet over the floor",
 		"", "hot flow", fmt.Sprintf("bar %d", barHot), fmt.Sprintf("%dk flows", manyFlows/1000), fmt.Sprintf("bar %d", barMany),
-		"SYN", "SYN, flood", "first, no SYN", "floor")
+		"SYN", "SYN, flood", "first, no SYN", "answer", "floor")
 	for _, c := range all {
 		cells := []any{c.mode.String()}
 		for kind := range kinds {
@@ -146,6 +146,7 @@ func printCosts(all []cost) {
 	}
 	t.note("Medians of %d runs of %d packets each. The floor swaps the MAC addresses and sends; its own column is over a program", trials, runs)
 	t.note("that only returns. SYN and first are noted in the table of fresh flows, which is full; a flood's SYN is past the limit.")
+	t.note("An answer is a server's, of the hot flow; where the modes have none that is known beforehand there is no figure.")
 	t.note("Where an action stands, the program did not redirect: 1 drops, 2 leaves the packet to tc.")
 	t.end(os.Stdout)
 }

@@ -23,11 +23,12 @@ type cost struct {
 
 // The kinds of packets whose cost is measured.
 const (
-	hot    = iota // of one flow
-	many          // of manyFlows in turn
-	opens         // a SYN that is noted
-	flood         // a SYN beyond the limit of what may be noted
-	middle        // the first that is seen of a flow, and no SYN; noted
+	hot     = iota // of one flow
+	many           // of manyFlows in turn
+	opens          // a SYN that is noted
+	flood          // a SYN beyond the limit of what may be noted
+	middle         // the first that is seen of a flow, and no SYN; noted
+	answers        // of a server, to the client of the hot flow
 	kinds
 )
 
@@ -52,19 +53,15 @@ func (s *stage) cost(m mode) (c cost, err error) {
 	defer swap.Close()
 	after := uint32(manyFlows) // clients that were not seen yet
 	for kind := range kinds {
-		flags, flows := packet.ACK, uint32(unheard)
-		switch kind {
-		case hot:
-			flows = 1
-		case many:
-			flows = manyFlows
-		case opens, flood:
-			flags = packet.SYN
+		if kind == answers && !m.answers() {
+			c.failed[kind] = "-"
+			continue
 		}
 		if err := s.noteAll(kind != flood); err != nil {
 			return c, err
 		}
-		t, err := s.trial(m.frame(flags), flows, &after, []*ebpf.Program{idle, swap, s.xdp})
+		f, index, flows := s.arrival(m, kind)
+		t, err := s.trial(f, index, flows, &after, []*ebpf.Program{idle, swap, s.xdp})
 		if err != nil {
 			return c, fmt.Errorf("measure a packet of %v: %w", m, err)
 		}
@@ -77,13 +74,29 @@ func (s *stage) cost(m mode) (c cost, err error) {
 	return c, s.noteAll(true)
 }
 
+// arrival is a packet of that kind, the interface that it comes in by, and of how
+// many flows there are such.
+func (s *stage) arrival(m mode, kind int) (f frame, index int, flows uint32) {
+	switch kind {
+	case hot:
+		return m.frame(packet.ACK), s.near, 1
+	case many:
+		return m.frame(packet.ACK), s.near, manyFlows
+	case opens, flood:
+		return m.frame(packet.SYN), s.near, unheard
+	case answers:
+		return m.answer(), s.far, 1
+	}
+	return m.frame(packet.ACK), s.near, unheard
+}
+
 type trial struct {
 	of     []time.Duration // medians, by program
 	action uint32          // that the last program returned
 }
 
 // trial measures what a packet costs with each of the programs behind the source.
-func (s *stage) trial(f frame, flows uint32, after *uint32, programs []*ebpf.Program) (t trial, err error) {
+func (s *stage) trial(f frame, index int, flows uint32, after *uint32, programs []*ebpf.Program) (t trial, err error) {
 	sources := make([]*source, len(programs))
 	each := make([][]time.Duration, len(programs))
 	for i, p := range programs {
@@ -99,7 +112,7 @@ func (s *stage) trial(f frame, flows uint32, after *uint32, programs []*ebpf.Pro
 		if err := last.begin(flows, warm, 0); err != nil {
 			return t, err
 		}
-		if _, _, err := last.repeat(s.director, s.near, flows<<warm); err != nil {
+		if _, _, err := last.repeat(s.director, index, flows<<warm); err != nil {
 			return t, err
 		}
 	}
@@ -113,7 +126,7 @@ func (s *stage) trial(f frame, flows uint32, after *uint32, programs []*ebpf.Pro
 				return t, err
 			}
 			var took time.Duration
-			if t.action, took, err = src.repeat(s.director, s.near, runs); err != nil {
+			if t.action, took, err = src.repeat(s.director, index, runs); err != nil {
 				return t, err
 			}
 			each[i] = append(each[i], took)
