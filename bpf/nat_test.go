@@ -87,7 +87,7 @@ func TestNATChecksums(t *testing.T) {
 		for range 200 {
 			k := talk{flags: packet.ACK, payload: make([]byte, random.IntN(9))}
 			for i := range k.payload {
-				k.payload[i] = byte(random.Uint32()) | byte(random.Uint32())
+				k.payload[i] = byte(random.Uint32() | random.Uint32())
 			}
 			r.out(t, p, n, k, DirectorVerdictFORWARD_FLOW)
 			r.back(t, p, n, k)

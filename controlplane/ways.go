@@ -114,7 +114,7 @@ func (w *ways) tell(what string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if text != "" && text != w.told[what] {
-		w.log.Warn(what, "error", err)
+		w.log.Warn("the ways to the servers are not kept as they should be", "what", what, "error", err)
 	}
 	w.told[what] = text
 }

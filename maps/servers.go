@@ -79,7 +79,7 @@ func (m *Maps) PutServer(id ServerID, s Server) error {
 		m.serverRows[at].rises++
 	case ServerDown:
 		m.serverRows[at].busy = never // they may be over now
-	case ServerDrain:
+	case ServerDrain, serverNone:
 	}
 	if before.State = row.State; row == before {
 		return nil

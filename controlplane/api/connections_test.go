@@ -103,7 +103,7 @@ func TestBadFilters(t *testing.T) {
 		"client=home":     `client "home": it takes an address or a prefix, such as 192.0.2.7 or 2001:db8::/32`,
 		"limit=few":       `limit: "few" is not a count of connections`,
 		"limit=-1":        `limit: "-1" is not`,
-		"sevice=shop":     `"sevice" is no filter: there are service, server, client, state, proto, limit`,
+		"servers=shop":    `"servers" is no filter: there are service, server, client, state, proto, limit`,
 		"proto=x&count=1": `protocol "x"`,
 	} {
 		_, err := c.do(t.Context(), http.MethodGet, "/v1/connections?"+query)

@@ -109,13 +109,14 @@ func TestRefuse(t *testing.T) {
 				if engine == test.engine {
 					want = []string{test.want}
 				}
-				cfg, err := parse(engineOf(engine, test.services))
+				_, err := parse(engineOf(engine, test.services))
 				if want == nil && err != nil {
 					t.Errorf("forwarding %s: %v", engine, err)
 				} else if want != nil {
 					checkErrors(t, err, want)
 				}
-				if cfg, err = parse(engineOf(ForwardingAuto, test.services)); err != nil {
+				cfg, err := parse(engineOf(ForwardingAuto, test.services))
+				if err != nil {
 					t.Fatal(err)
 				}
 				var got []string

@@ -43,7 +43,7 @@ func again(ctx context.Context, what string, watch func(context.Context) error, 
 		case err == nil:
 			backoff = shortBackoff
 		case backoff == shortBackoff: // and no more until it works again
-			log.Error(what+" are not watched, it will be tried again", "error", err)
+			log.Error("the kernel is not watched, it will be tried again", "what", what, "error", err)
 		}
 		if !pause(ctx, backoff) {
 			return nil

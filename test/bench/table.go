@@ -28,6 +28,9 @@ func verdict(met bool) string {
 	return "not met"
 }
 
+// say prints to where nothing can be done about a failure.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+
 // table prints rows in columns under a title.
 type table struct {
 	w     *tabwriter.Writer
@@ -35,7 +38,7 @@ type table struct {
 }
 
 func newTable(w io.Writer, title string, columns ...any) *table {
-	fmt.Fprintf(w, "\n%s\n%s\n\n", title, machine())
+	say(w, "\n%s\n%s\n\n", title, machine())
 	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)}
 	t.row(columns...)
 	return t
@@ -47,17 +50,17 @@ func (t *table) row(cells ...any) {
 	for i, c := range cells {
 		switch x := c.(type) {
 		case float64:
-			fmt.Fprintf(t.w, "%.0f\t", x)
+			say(t.w, "%.0f\t", x)
 		case string:
 			if i == 0 {
 				x = fmt.Sprintf("%-28s", x)
 			}
-			fmt.Fprint(t.w, x, "\t")
+			say(t.w, "%v\t", x)
 		default:
-			fmt.Fprint(t.w, x, "\t")
+			say(t.w, "%v\t", x)
 		}
 	}
-	fmt.Fprintln(t.w)
+	say(t.w, "\n")
 }
 
 func (t *table) note(format string, args ...any) {
@@ -67,9 +70,9 @@ func (t *table) note(format string, args ...any) {
 func (t *table) end(w io.Writer) {
 	_ = t.w.Flush() // standard output
 	for _, n := range t.notes {
-		fmt.Fprintln(w, n)
+		say(w, "%s\n", n)
 	}
-	fmt.Fprintln(w)
+	say(w, "\n")
 }
 
 // machine says what all this was measured on.

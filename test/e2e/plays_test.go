@@ -79,7 +79,7 @@ func readStory(file string) (story, error) {
 		}
 	}
 	if len(s.plays) == 0 {
-		return story{}, errors.New("no line of it begins with # plays: or # natively:")
+		return story{}, errors.New("it has no line that begins with # plays: or # natively: and says how")
 	}
 	return s, nil
 }
