@@ -213,6 +213,9 @@ func TestSocketOfAConfigurationWithMistakes(t *testing.T) {
 				"maitred: no daemon answers on /run/maitred/maitred.sock: start it with maitred run, or name its socket with --socket\n"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if _, err := os.Stat(defaultSocket); err == nil && tc.want.code == exitFailed {
+				t.Skip("this machine has a daemon of its own at the default socket")
+			}
 			if err := os.WriteFile(file, []byte(tc.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
