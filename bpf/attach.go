@@ -141,7 +141,7 @@ func (e *Engine) Attached() ([]Attachment, error) {
 }
 
 // errVeth is why a veth is left to tc unless XDP is asked for.
-var errVeth = errors.New("it is a veth, which sends XDP's answers only if its peer runs XDP too: attach: xdp takes it all the same")
+var errVeth = errors.New("it is a veth, which sends XDP's answers only if its peer runs XDP too")
 
 // errVLAN is why XDP would answer to nowhere: most drivers take the tag off
 // before XDP sees the packet, and the answer would leave without it.

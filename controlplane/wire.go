@@ -177,7 +177,7 @@ func (w *wiring) upkeep(p *Parts, e *engine) {
 	p.Traffic = ebpfFlows{flowTable{w.maps, sweeps}}
 	p.Tasks = append(p.Tasks, sweeps)
 	if off := notForwarding(w.cfg, os.ReadFile); len(off) > 0 {
-		log.Warn("the kernel does not forward packets, and looks up no routes for eBPF then: packets go by the routes that this daemon looked up, and by tc alone",
+		log.Warn("the kernel does not forward packets, and looks up no routes for eBPF then: with nat and fullnat no answer gets to a client, with dr and tun packets go by the routes that this daemon looked up",
 			"set to 1", strings.Join(off, " "))
 	}
 }

@@ -59,24 +59,28 @@ func checkEngine(h host, cfg *config.Config) []finding {
 // checkForward looks at the switches of forwarding, one for each family that
 // needs it: with IPVS those of NAT, whose answers the kernel's own forwarding
 // takes back; with eBPF all, since the kernel looks up no route for it without
-// (bpf_fib_lookup, net/core/filter.c).
+// (bpf_fib_lookup, net/core/filter.c): those to servers the daemon has looked up,
+// those to clients nobody.
 func checkForward(h host, cfg *config.Config, engine config.Forwarding) []finding {
-	uses := map[string]bool{}
+	uses, answers := map[string]bool{}, map[string]bool{}
 	for _, s := range cfg.Services {
 		if engine == config.ForwardingIPVS && s.Method != config.NAT {
 			continue
 		}
 		pool, _ := cfg.Pool(s.Pool)
 		for _, a := range s.Addresses {
-			uses[forwardSwitch(a.Is4())] = true
+			name := forwardSwitch(a.Is4())
+			uses[name] = true
+			answers[name] = answers[name] || s.Method == config.NAT || s.Method == config.FULLNAT
 		}
 		for _, server := range pool.Serving(s) {
 			uses[forwardSwitch(server.Address.Is4())] = true
 		}
 	}
-	bad := finding{Level: levelFail, Found: "is off: answers of real servers do not get through (method nat)"}
+	bad := finding{Level: levelFail, Found: "is off: answers of real servers do not get through (methods nat and fullnat)"}
+	slow := bad
 	if engine == config.ForwardingEBPF {
-		bad = finding{Level: levelWarn, Found: "is off: the kernel looks up no routes for eBPF then, and all packets take the slower way by tc"}
+		slow = finding{Level: levelWarn, Found: "is off: the kernel looks up no routes for eBPF then, and all packets take the slower way by tc"}
 	}
 	var out []finding
 	for _, name := range []string{forwardSwitch(true), forwardSwitch(false)} {
@@ -85,7 +89,10 @@ func checkForward(h host, cfg *config.Config, engine config.Forwarding) []findin
 		}
 		f := finding{Level: levelOK, Check: name, Found: "on"}
 		if value, err := sysctl(h, name); err != nil || value == "0" {
-			f = bad
+			f = slow
+			if answers[name] {
+				f = bad
+			}
 			f.Check, f.Remedy = name, "sysctl -w "+name+"=1"
 		}
 		out = append(out, f)

@@ -30,6 +30,13 @@ func fullNAT(_ *host, c *config.Config) {
 	c.Director.FullNAT.Sources = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
 }
 
+// direct has all services forwarded by dr.
+func direct(_ *host, c *config.Config) {
+	for i := range c.Services {
+		c.Services[i].Method = config.DR
+	}
+}
+
 // byDataplane has a check ask a service of method dr through the forwarding.
 func byDataplane(_ *host, c *config.Config) {
 	c.Checks = []config.Check{{Name: "web", Via: config.ViaDataplane, Service: "shop"}}
@@ -48,8 +55,9 @@ func TestDoctorFindsFaultsOfTheEngine(t *testing.T) {
 		{"no IPVS, nor asked for", both(noIPVS, func(_ *host, c *config.Config) { c.Director.Forwarding = config.ForwardingNone }), "forwarding", levelOK, ""},
 		{"a scheduler that eBPF has not", both(noIPVS, counting), "configuration", levelFail, "director.forwarding"},
 		{"full NAT that IPVS has not", func(_ *host, c *config.Config) { c.Services[0].Method = config.FULLNAT }, "configuration", levelFail, "director.forwarding"},
-		{"no routes for eBPF", both(noIPVS, set("proc/sys/net/ipv4/ip_forward", "0")), "net.ipv4.ip_forward", levelWarn, "sysctl -w net.ipv4.ip_forward=1"},
-		{"no routes of IPv6 for eBPF", both(noIPVS, set("proc/sys/net/ipv6/conf/all/forwarding", "0")), "net.ipv6.conf.all.forwarding", levelWarn, "sysctl -w"},
+		{"no routes for eBPF by nat", both(noIPVS, set("proc/sys/net/ipv4/ip_forward", "0")), "net.ipv4.ip_forward", levelFail, "sysctl -w net.ipv4.ip_forward=1"},
+		{"no routes for eBPF by dr", both(both(noIPVS, direct), set("proc/sys/net/ipv4/ip_forward", "0")), "net.ipv4.ip_forward", levelWarn, "sysctl -w net.ipv4.ip_forward=1"},
+		{"no routes of IPv6 for eBPF by nat", both(noIPVS, set("proc/sys/net/ipv6/conf/all/forwarding", "0")), "net.ipv6.conf.all.forwarding", levelFail, "sysctl -w"},
 		{"a table too large", both(noIPVS, func(_ *host, c *config.Config) { c.Director.Connections.Memory = 2 << 30 }),
 			"table of connections", levelWarn, "director.connections.memory: less than 980.5 MiB"},
 		{"memory not told", both(noIPVS, set("proc/meminfo", "")), "table of connections", levelOK, ""},
