@@ -72,7 +72,7 @@ test-root: ## tests that need root and BPF; their lack is a failure
 
 test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
 	@echo '== tests on Linux 6.1, in a virtual machine'
-	bin/vmtest -timeout 20m -m 2048 -file bin/maitred:/usr/local/bin/maitred \
+	bin/vmtest -timeout 26m -m 2048 -file bin/maitred:/usr/local/bin/maitred \
 		$(addprefix -file ,$(VM_FILES) $(python_dirs)) -test $(call packages,$(VM_DIRS)) -- -test.short
 
 demo: build ## the whole story: balanced, a server drained, both killed, the kernel says sorry, back again

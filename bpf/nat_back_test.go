@@ -15,7 +15,7 @@ import (
 func (r *forwardRig) gateways(t *testing.T, f func(t *testing.T, p program, n nat)) {
 	t.Helper()
 	for _, p := range r.programs() {
-		for _, x := range traffics() {
+		for _, x := range played() {
 			t.Run(p.name+" "+x.name, func(t *testing.T) { f(t, p, r.translate(t, x, natKinds()[0])) })
 		}
 	}

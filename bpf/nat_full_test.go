@@ -17,7 +17,7 @@ func fullNAT(t *testing.T, f func(t *testing.T, r *forwardRig, p program, n nat)
 	t.Helper()
 	r := newNATRig(t)
 	for _, p := range r.programs() {
-		for _, x := range traffics() {
+		for _, x := range played() {
 			t.Run(p.name+" "+x.name, func(t *testing.T) { f(t, r, p, r.translate(t, x, natKinds()[2])) })
 		}
 	}

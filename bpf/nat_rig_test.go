@@ -185,7 +185,7 @@ func eachNAT(t *testing.T, f func(t *testing.T, r *forwardRig, p program, n nat)
 	r := newNATRig(t)
 	port := uint16(30000)
 	for _, p := range r.programs() {
-		for _, x := range traffics() {
+		for _, x := range played() {
 			for _, k := range natKinds() {
 				port++
 				x := x.from(port)
