@@ -6,6 +6,7 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
 	"github.com/maitred-lb/maitred/maps"
 )
 
@@ -94,7 +95,7 @@ func (d datapath) Verdicts() (Verdicts, error) {
 			out.Total[name] = api.Counter{Packets: sum.Packets + c.Packets, Bytes: sum.Bytes + c.Bytes}
 		}
 		if key != (maps.Key{}) {
-			out.Services[virtualOf(key)] = named
+			out.Services[reconcile.VirtualOf(key)] = named
 		}
 	}
 	return out, nil

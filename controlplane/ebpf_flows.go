@@ -29,7 +29,7 @@ func (t ebpfFlows) Flows(yield func(Flow) bool) error {
 
 func flowOf(f maps.Flow) Flow {
 	return Flow{
-		Virtual: virtualOf(f.Service), Client: f.Client, Server: f.Server.Addr, Source: f.Source,
+		Virtual: reconcile.VirtualOf(f.Service), Client: f.Client, Server: f.Server.Addr, Source: f.Source,
 		State: f.State.String(), Idle: f.Idle, Left: f.Left,
 	}
 }
@@ -45,7 +45,7 @@ func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
 		}
 	}
 	for key, n := range census.ByService {
-		out.Services[virtualOf(key)] = n
+		out.Services[reconcile.VirtualOf(key)] = n
 	}
 	tallies, err := t.table.Tallies()
 	if err != nil {
@@ -79,14 +79,4 @@ func serverNames(cfg *config.Config) map[maps.ServerID]state.ServerID {
 		}
 	}
 	return names
-}
-
-// virtualOf names a service as the configuration does; rows are of no other
-// protocols.
-func virtualOf(k maps.Key) config.Virtual {
-	const udp = 17
-	if k.Proto == udp {
-		return config.Virtual{Addr: k.Addr, Proto: config.UDP}
-	}
-	return config.Virtual{Addr: k.Addr, Proto: config.TCP}
 }

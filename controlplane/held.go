@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/reconcile"
 	"github.com/maitred-lb/maitred/controlplane/state"
 	"github.com/maitred-lb/maitred/maps"
 )
@@ -30,7 +31,7 @@ func heldModes(rows map[maps.Key]maps.Service) map[config.Virtual]state.Mode {
 	}
 	held := make(map[config.Virtual]state.Mode, len(rows))
 	for key, row := range rows {
-		held[virtualOf(key)] = modes[row.Mode]
+		held[reconcile.VirtualOf(key)] = modes[row.Mode]
 	}
 	return held
 }

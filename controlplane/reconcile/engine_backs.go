@@ -61,7 +61,7 @@ func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effec
 	var effects []Effect
 	was, there := has.backs[key]
 	// One that has no place any more, a pass that failed has left; it can't be written.
-	known := only(was, func(k maps.Key) bool { _, ok := has.shares[virtualOf(k)]; return ok || w.undecided(k) })
+	known := only(was, func(k maps.Key) bool { _, ok := has.shares[VirtualOf(k)]; return ok || w.undecided(k) })
 	wanted, stays := has.wantedBack(w, key)
 	wanted = joined(wanted, only(known, w.undecided))
 	stays = stays || len(wanted) > 0 || there && key.Proto == protoIPIP && len(w.Leave) > 0
@@ -90,11 +90,11 @@ func (has balanceRows) planBack(w Want, key maps.Key, going []*departed) []Effec
 }
 
 // undecided tells of a service whether what the kernel has for it is to stay.
-func (w Want) undecided(k maps.Key) bool { return w.Leave[virtualOf(k)] }
+func (w Want) undecided(k maps.Key) bool { return w.Leave[VirtualOf(k)] }
 
 // shares tells whether a service is forwarded by the eBPF engine.
 func (w Want) shares(k maps.Key) bool {
-	_, ok := w.Shares[virtualOf(k)]
+	_, ok := w.Shares[VirtualOf(k)]
 	return ok
 }
 
@@ -158,7 +158,7 @@ func lingering(left map[maps.ServerID]*departed, key maps.Key) []*departed {
 
 // wayGroup is what leads back from an address and port of a server to a service.
 func wayGroup(key, service maps.Key) Group {
-	return Group("way from " + backName(key) + " to " + virtualName(virtualOf(service)))
+	return Group("way from " + backName(key) + " to " + virtualName(VirtualOf(service)))
 }
 
 // put writes the row with these services, and takes one away that nobody needs.
@@ -178,7 +178,7 @@ func (l *backList) put(services []maps.Key) (err error) {
 // add leads back to one more service. Where there is no room for those that are to
 // go as well, they go now.
 func (l *backList) add(k maps.Key, wanted []maps.Key) Effect {
-	v := virtualOf(k)
+	v := VirtualOf(k)
 	return Effect{
 		Rank: RankBack, Group: wayGroup(l.key, k), Needs: []Group{reserveGroup(v)},
 		What: fmt.Sprintf("lead back from %s to %s", backName(l.key), virtualName(v)),
@@ -194,7 +194,7 @@ func (l *backList) add(k maps.Key, wanted []maps.Key) Effect {
 
 // drop leads back to a service no more, once the servers that it waits for are gone.
 func (l *backList) drop(k maps.Key, going []*departed) Effect {
-	v := virtualOf(k)
+	v := VirtualOf(k)
 	return Effect{
 		Rank: RankNoBack, Group: virtualGroup(v), Tidy: len(going) > 0,
 		What: fmt.Sprintf("lead back from %s to %s no more", backName(l.key), virtualName(v)),
@@ -239,5 +239,5 @@ func backName(k maps.Key) string {
 	if k.Proto == protoIPIP {
 		return k.Addr.Addr().String() + " through a tunnel"
 	}
-	return virtualName(virtualOf(k))
+	return virtualName(VirtualOf(k))
 }

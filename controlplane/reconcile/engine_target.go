@@ -104,7 +104,7 @@ func (t *Balance) Read(context.Context) (Snapshot, error) {
 		return nil, err
 	}
 	for key, f := range forwards {
-		has.shares[virtualOf(key)] = f
+		has.shares[VirtualOf(key)] = f
 	}
 	if has.backs, err = t.tables.Backs(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"net/netip"
+	"strconv"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/ring"
@@ -77,28 +78,31 @@ func method(m config.Method) maps.Method {
 // draw is what a ring is made from: everything that makes a difference to it.
 type draw struct {
 	spread  maps.Spread
-	members []Member // those without a weight get no slots, but count
+	members []drawn
+}
+
+// drawn is a member of a draw. One that is out gets no slots, and where hashes go
+// by the ring the others share out those that it would have: none of theirs moves.
+type drawn struct {
+	Member
+	out bool
 }
 
 // draw gives slots to the members that are up. If none is, all of those that are
 // there stay in the ring: no flow is new to them, but those that they have go on
 // to their fate. state tells how a server is; zero: it is not there.
 func (s Share) draw(state func(maps.ServerID) maps.ServerState) draw {
-	d := draw{spread: s.Spread, members: make([]Member, len(s.Members))}
+	d := draw{spread: s.Spread, members: make([]drawn, len(s.Members))}
 	up := false
 	for i, m := range s.Members {
-		d.members[i].Server = m.Server
-		if !s.Mute && state(m.Server) == maps.ServerUp {
-			d.members[i].Weight, up = m.Weight, true
-		}
+		d.members[i] = drawn{m, s.Mute || state(m.Server) != maps.ServerUp}
+		up = up || !d.members[i].out
 	}
 	if up || s.Mute {
 		return d
 	}
 	for i, m := range s.Members {
-		if state(m.Server) != 0 {
-			d.members[i].Weight = m.Weight
-		}
+		d.members[i].out = state(m.Server) == 0
 	}
 	return d
 }
@@ -106,7 +110,7 @@ func (s Share) draw(state func(maps.ServerID) maps.ServerState) draw {
 // has tells whether a member that ok is true of has slots.
 func (d draw) has(ok func(maps.ServerID) bool) bool {
 	for _, m := range d.members {
-		if m.Weight > 0 && ok(m.Server) {
+		if m.Weight > 0 && !m.out && ok(m.Server) {
 			return true
 		}
 	}
@@ -115,7 +119,7 @@ func (d draw) has(ok func(maps.ServerID) bool) bool {
 
 // drawVersion is part of every digest. It is to grow when the same members get
 // other slots than before.
-const drawVersion = 1
+const drawVersion = 2
 
 // digest is of all that the slots follow from: a ring need not be made to be
 // compared with the kernel's.
@@ -128,6 +132,7 @@ func (d draw) digest() uint64 {
 		text = append(text, byte(m.Server.Method), byte(m.Server.Tunnel))
 		text = binary.BigEndian.AppendUint16(text, m.Server.TunnelPort)
 		text = binary.BigEndian.AppendUint32(text, uint32(m.Weight))
+		text = strconv.AppendBool(text, m.out)
 		_, _ = h.Write(text) // never fails
 		text = text[:0]
 	}
@@ -140,7 +145,7 @@ func (d draw) digest() uint64 {
 func (d draw) ring() maps.Ring {
 	members := make([]ring.Member, len(d.members))
 	for i, m := range d.members {
-		members[i] = ring.Member{Name: m.Server.Addr.String(), Weight: m.Weight}
+		members[i] = ring.Member{Name: m.Server.Addr.String(), Weight: m.Weight, Out: m.out}
 	}
 	var slots []uint16
 	switch d.spread {

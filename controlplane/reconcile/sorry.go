@@ -53,7 +53,7 @@ func (t *Sorry) Read(context.Context) (Snapshot, error) {
 	}
 	has := sorryRows{target: t, pages: pages, rows: make(map[config.Virtual]maps.Service, len(rows))}
 	for key, row := range rows {
-		has.rows[virtualOf(key)] = row
+		has.rows[VirtualOf(key)] = row
 	}
 	return has, nil
 }
@@ -167,7 +167,9 @@ func keyOf(v config.Virtual) maps.Key {
 	return maps.Key{Addr: v.Addr, Proto: protoTCP}
 }
 
-func virtualOf(k maps.Key) config.Virtual {
+// VirtualOf names a service as the configuration does; rows are of no other
+// protocols.
+func VirtualOf(k maps.Key) config.Virtual {
 	if k.Proto == protoUDP {
 		return config.Virtual{Addr: k.Addr, Proto: config.UDP}
 	}
