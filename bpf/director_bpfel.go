@@ -39,6 +39,14 @@ type DirectorBudget struct {
 	Pad    uint32
 }
 
+type DirectorCoding uint8
+
+const (
+	DirectorCodingCODING_NONE   DirectorCoding = 0
+	DirectorCodingCODING_GZIP   DirectorCoding = 1
+	DirectorCodingCODING_BROTLI DirectorCoding = 2
+)
+
 type DirectorCookieKey struct {
 	_  structs.HostLayout
 	K0 uint64
@@ -147,6 +155,14 @@ const (
 	DirectorMethodMETHOD_TUN     DirectorMethod = 1
 	DirectorMethodMETHOD_NAT     DirectorMethod = 2
 	DirectorMethodMETHOD_FULLNAT DirectorMethod = 3
+	DirectorMethodMETHOD_LOCAL   DirectorMethod = 4
+)
+
+type DirectorOpening uint8
+
+const (
+	DirectorOpeningOPENING_HTTP DirectorOpening = 0
+	DirectorOpeningOPENING_TLS  DirectorOpening = 1
 )
 
 type DirectorOrphanFate uint32
@@ -158,12 +174,17 @@ const (
 )
 
 type DirectorPage struct {
-	_      structs.HostLayout
-	Digest uint64
-	Length uint32
-	Head   uint32
-	Sums   [32768]uint32
-	Bytes  [67584]uint8
+	_        structs.HostLayout
+	Digest   uint64
+	Length   uint32
+	Head     uint32
+	Speech   DirectorSpeech
+	Burst    uint32
+	Variants uint32
+	Pad      uint32
+	Variant  [31]DirectorVariant
+	Sums     [32768]uint32
+	Bytes    [67584]uint8
 }
 
 type DirectorPageEntry struct {
@@ -171,6 +192,8 @@ type DirectorPageEntry struct {
 	Digest uint64
 	Length uint32
 	Head   uint32
+	Of     uint32
+	Pad    uint32
 }
 
 type DirectorPath struct {
@@ -227,6 +250,7 @@ type DirectorService struct {
 	Current uint32
 	Page    [2]uint32
 	Salt    [2]uint32
+	Shed    uint32
 }
 
 type DirectorServiceMode uint32
@@ -235,6 +259,7 @@ const (
 	DirectorServiceModeMODE_SERVE  DirectorServiceMode = 0
 	DirectorServiceModeMODE_SORRY  DirectorServiceMode = 1
 	DirectorServiceModeMODE_LINGER DirectorServiceMode = 2
+	DirectorServiceModeMODE_SHED   DirectorServiceMode = 3
 )
 
 type DirectorSetting struct {
@@ -243,6 +268,19 @@ type DirectorSetting struct {
 	Current    uint32
 	ResetLimit uint32
 }
+
+type DirectorSpeech uint32
+
+const (
+	DirectorSpeechSPEECH_HTTP        DirectorSpeech = 0
+	DirectorSpeechSPEECH_ANY         DirectorSpeech = 1
+	DirectorSpeechSPEECH_GREETING    DirectorSpeech = 2
+	DirectorSpeechSPEECH_POSTGRES    DirectorSpeech = 3
+	DirectorSpeechSPEECH_HTTP2       DirectorSpeech = 4
+	DirectorSpeechSPEECH_LDAP        DirectorSpeech = 5
+	DirectorSpeechSPEECH_DNS         DirectorSpeech = 6
+	DirectorSpeechSPEECH_UNREACHABLE DirectorSpeech = 7
+)
 
 type DirectorSpread uint32
 
@@ -271,47 +309,63 @@ const (
 	DirectorTunnelTUNNEL_GUE  DirectorTunnel = 1
 )
 
+type DirectorVariant struct {
+	_       structs.HostLayout
+	Host    uint64
+	Slot    uint32
+	Length  uint16
+	Head    uint16
+	Coding  DirectorCoding
+	Opening DirectorOpening
+	Pad     [6]uint8
+}
+
 type DirectorVerdict uint32
 
 const (
-	DirectorVerdictPASS_NOT_IP     DirectorVerdict = 0
-	DirectorVerdictPASS_MALFORMED  DirectorVerdict = 1
-	DirectorVerdictPASS_GROUP      DirectorVerdict = 2
-	DirectorVerdictPASS_PROTOCOL   DirectorVerdict = 3
-	DirectorVerdictPASS_FRAGMENT   DirectorVerdict = 4
-	DirectorVerdictPASS_NO_SERVICE DirectorVerdict = 5
-	DirectorVerdictPASS_SERVED     DirectorVerdict = 6
-	DirectorVerdictPASS_LINGER     DirectorVerdict = 7
-	DirectorVerdictPASS_ORPHAN     DirectorVerdict = 8
-	DirectorVerdictPASS_NO_PAGE    DirectorVerdict = 9
-	DirectorVerdictPASS_NO_SERVER  DirectorVerdict = 10
-	DirectorVerdictPASS_DEFERRED   DirectorVerdict = 11
-	DirectorVerdictANSWER_SYN      DirectorVerdict = 12
-	DirectorVerdictANSWER_SEGMENT  DirectorVerdict = 13
-	DirectorVerdictANSWER_LAST     DirectorVerdict = 14
-	DirectorVerdictANSWER_HEAD     DirectorVerdict = 15
-	DirectorVerdictANSWER_ACK      DirectorVerdict = 16
-	DirectorVerdictANSWER_CLOSE    DirectorVerdict = 17
-	DirectorVerdictANSWER_RESET    DirectorVerdict = 18
-	DirectorVerdictANSWER_TOO_BIG  DirectorVerdict = 19
-	DirectorVerdictANSWER_EXPIRED  DirectorVerdict = 20
-	DirectorVerdictFORWARD_FLOW    DirectorVerdict = 21
-	DirectorVerdictFORWARD_OPEN    DirectorVerdict = 22
-	DirectorVerdictFORWARD_BACK    DirectorVerdict = 23
-	DirectorVerdictFORWARD_ERROR   DirectorVerdict = 24
-	DirectorVerdictFORWARD_PROBE   DirectorVerdict = 25
-	DirectorVerdictDROP_ACK        DirectorVerdict = 26
-	DirectorVerdictDROP_DONE       DirectorVerdict = 27
-	DirectorVerdictDROP_RESET      DirectorVerdict = 28
-	DirectorVerdictDROP_WINDOW     DirectorVerdict = 29
-	DirectorVerdictDROP_ORPHAN     DirectorVerdict = 30
-	DirectorVerdictDROP_FLAGS      DirectorVerdict = 31
-	DirectorVerdictDROP_FRAGMENT   DirectorVerdict = 32
-	DirectorVerdictDROP_LIMIT      DirectorVerdict = 33
-	DirectorVerdictDROP_ERROR      DirectorVerdict = 34
-	DirectorVerdictDROP_NO_ROUTE   DirectorVerdict = 35
-	DirectorVerdictDROP_NO_PORT    DirectorVerdict = 36
-	DirectorVerdictVERDICT_COUNT   DirectorVerdict = 37
+	DirectorVerdictPASS_NOT_IP        DirectorVerdict = 0
+	DirectorVerdictPASS_MALFORMED     DirectorVerdict = 1
+	DirectorVerdictPASS_GROUP         DirectorVerdict = 2
+	DirectorVerdictPASS_PROTOCOL      DirectorVerdict = 3
+	DirectorVerdictPASS_FRAGMENT      DirectorVerdict = 4
+	DirectorVerdictPASS_NO_SERVICE    DirectorVerdict = 5
+	DirectorVerdictPASS_SERVED        DirectorVerdict = 6
+	DirectorVerdictPASS_LINGER        DirectorVerdict = 7
+	DirectorVerdictPASS_ORPHAN        DirectorVerdict = 8
+	DirectorVerdictPASS_NO_PAGE       DirectorVerdict = 9
+	DirectorVerdictPASS_NO_SERVER     DirectorVerdict = 10
+	DirectorVerdictPASS_LOCAL         DirectorVerdict = 11
+	DirectorVerdictPASS_DEFERRED      DirectorVerdict = 12
+	DirectorVerdictANSWER_SYN         DirectorVerdict = 13
+	DirectorVerdictANSWER_SEGMENT     DirectorVerdict = 14
+	DirectorVerdictANSWER_LAST        DirectorVerdict = 15
+	DirectorVerdictANSWER_HEAD        DirectorVerdict = 16
+	DirectorVerdictANSWER_ACK         DirectorVerdict = 17
+	DirectorVerdictANSWER_TURN        DirectorVerdict = 18
+	DirectorVerdictANSWER_DATAGRAM    DirectorVerdict = 19
+	DirectorVerdictANSWER_UNREACHABLE DirectorVerdict = 20
+	DirectorVerdictANSWER_CLOSE       DirectorVerdict = 21
+	DirectorVerdictANSWER_RESET       DirectorVerdict = 22
+	DirectorVerdictANSWER_TOO_BIG     DirectorVerdict = 23
+	DirectorVerdictANSWER_EXPIRED     DirectorVerdict = 24
+	DirectorVerdictFORWARD_FLOW       DirectorVerdict = 25
+	DirectorVerdictFORWARD_OPEN       DirectorVerdict = 26
+	DirectorVerdictFORWARD_BACK       DirectorVerdict = 27
+	DirectorVerdictFORWARD_ERROR      DirectorVerdict = 28
+	DirectorVerdictFORWARD_PROBE      DirectorVerdict = 29
+	DirectorVerdictDROP_ACK           DirectorVerdict = 30
+	DirectorVerdictDROP_DONE          DirectorVerdict = 31
+	DirectorVerdictDROP_RESET         DirectorVerdict = 32
+	DirectorVerdictDROP_WINDOW        DirectorVerdict = 33
+	DirectorVerdictDROP_ORPHAN        DirectorVerdict = 34
+	DirectorVerdictDROP_PARTIAL       DirectorVerdict = 35
+	DirectorVerdictDROP_FLAGS         DirectorVerdict = 36
+	DirectorVerdictDROP_FRAGMENT      DirectorVerdict = 37
+	DirectorVerdictDROP_LIMIT         DirectorVerdict = 38
+	DirectorVerdictDROP_ERROR         DirectorVerdict = 39
+	DirectorVerdictDROP_NO_ROUTE      DirectorVerdict = 40
+	DirectorVerdictDROP_NO_PORT       DirectorVerdict = 41
+	DirectorVerdictVERDICT_COUNT      DirectorVerdict = 42
 )
 
 // Names of all BPF objects in the ELF.

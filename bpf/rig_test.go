@@ -206,7 +206,7 @@ func testPage(length, head int) testResponse {
 }
 
 func (p testResponse) row() *DirectorPage {
-	row := &DirectorPage{Digest: 1, Length: uint32(len(p.bytes)), Head: uint32(p.head)}
+	row := &DirectorPage{Digest: 1, Length: uint32(len(p.bytes)), Head: uint32(p.head), Burst: 1}
 	copy(row.Bytes[:], p.bytes)
 	var sum uint32
 	for i := range row.Sums {

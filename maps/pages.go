@@ -47,6 +47,8 @@ func (m *Maps) PutPage(p Page) error {
 		Digest: uint64(p.ID),
 		Length: uint32(len(p.Response)),
 		Head:   uint32(p.Head),
+		Speech: bpf.DirectorSpeech(p.Speech),
+		Burst:  uint32(max(1, p.Burst)),
 	}
 	if p.ID == 0 || len(p.Response) == 0 || len(p.Response) > maxPage || p.Head > len(p.Response) {
 		return fmt.Errorf("page %x: %d bytes with a header of %d: 1 to %d are possible", p.ID, len(p.Response), p.Head, maxPage)

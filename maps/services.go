@@ -29,6 +29,7 @@ func (m *Maps) Services() (map[Key]Service, error) {
 			Mode:    Mode(row.Mode),
 			Orphans: Orphans(row.Orphans),
 			Page:    pages[row.Page[row.Current&1]],
+			Shed:    row.Shed,
 		}
 	}
 	return out, nil
@@ -54,6 +55,7 @@ func (m *Maps) PutService(k Key, s Service) error {
 	}
 	row.Mode = bpf.DirectorServiceMode(s.Mode)
 	row.Orphans = bpf.DirectorOrphanFate(s.Orphans)
+	row.Shed = s.Shed
 	if row.Page[row.Current&1] != slot {
 		row.Current = 1 - row.Current&1
 		row.Page[row.Current] = slot

@@ -23,6 +23,8 @@ deliver(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 	enum verdict done = PARSED;
 	__u32 overhead = 0;
 
+	if (s && s->method == METHOD_LOCAL)
+		return PASS_LOCAL;
 	if (p->hops <= 1)
 		return f->xdp ? PASS_DEFERRED : ANSWER_EXPIRED;
 	if (!s || !way_to_server(f, w, s))
@@ -41,6 +43,7 @@ deliver(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 		return DROP_ERROR;
 	switch (s->method) {
 	case METHOD_DR:
+	case METHOD_LOCAL:
 		break;
 	case METHOD_TUN:
 		done = encap(f, p, s);

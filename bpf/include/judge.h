@@ -2,6 +2,7 @@
 #ifndef MAITRED_JUDGE_H
 #define MAITRED_JUDGE_H
 
+#include "exchange.h"
 #include "syn.h"
 
 /* What a packet to a service that is not simply serving deserves. */

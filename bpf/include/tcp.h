@@ -28,33 +28,33 @@ static __always_inline __u32 client_end(const struct packet *p)
 	return p->seq + p->length + (p->flags & TCP_FIN ? 1 : 0);
 }
 
-enum opening {
-	OPENING_OTHER, /* the rest of a request, or no HTTP */
-	OPENING_HEAD,
-	OPENING_METHOD, /* one that is answered with a body */
+enum request {
+	REQUEST_OTHER, /* the rest of a request, or no HTTP */
+	REQUEST_HEAD,
+	REQUEST_METHOD, /* one that is answered with a body */
 };
 
 #define WORD(a, b, c, d) ((a) << 24 | (b) << 16 | (c) << 8 | (d))
 
-static __always_inline enum opening opening_of(const struct frame *f,
+static __always_inline enum request request_of(const struct frame *f,
 					       const struct packet *p)
 {
 	__u8 m[5] = {};
 
 	if (p->length < sizeof(m) || frame_load(f, p->payload, m, sizeof(m)))
-		return OPENING_OTHER;
+		return REQUEST_OTHER;
 	switch (WORD((__u32)m[0], m[1], m[2], m[3])) {
 	case WORD('H', 'E', 'A', 'D'):
-		return m[4] == ' ' ? OPENING_HEAD : OPENING_OTHER;
+		return m[4] == ' ' ? REQUEST_HEAD : REQUEST_OTHER;
 	case WORD('G', 'E', 'T', ' '):
 	case WORD('P', 'O', 'S', 'T'):
 	case WORD('P', 'U', 'T', ' '):
 	case WORD('P', 'A', 'T', 'C'):
 	case WORD('D', 'E', 'L', 'E'):
 	case WORD('O', 'P', 'T', 'I'):
-		return OPENING_METHOD;
+		return REQUEST_METHOD;
 	default:
-		return OPENING_OTHER;
+		return REQUEST_OTHER;
 	}
 }
 
@@ -141,16 +141,16 @@ on_start(const struct frame *f, const struct packet *p, const struct cookie *c,
 
 	if (!p->length && !(p->flags & TCP_FIN))
 		return DROP_ACK;
-	switch (opening_of(f, p)) {
-	case OPENING_HEAD:
+	switch (request_of(f, p)) {
+	case REQUEST_HEAD:
 		/* one segment: MaxHead sees to that */
 		if (p->window <= page->head)
 			return DROP_WINDOW;
 		on_request(p, c, page, page->head, most, r);
 		return ANSWER_HEAD;
-	case OPENING_METHOD:
+	case REQUEST_METHOD:
 		break;
-	case OPENING_OTHER:
+	case REQUEST_OTHER:
 		if (page->head)
 			most = page->head;
 	}
@@ -178,30 +178,6 @@ static __always_inline bool ours(const struct packet *p,
 	       c->offset % segment_size(c->class) == 0 ||
 	       c->offset >= page->length || c->offset == page->head ||
 	       c->offset == page->head + 1;
-}
-
-/* A packet whose acknowledgement is one of ours. */
-static __always_inline enum verdict
-on_exchange(const struct frame *f, const struct packet *p,
-	    const struct cookie *c, const struct page *page, struct reply *r)
-{
-	r->seq = p->ack;
-	r->offset = c->offset;
-	r->page = c->page;
-	if (p->flags & TCP_RST)
-		return DROP_RESET;
-	if (c->offset > page->length)
-		return on_end(p, r);
-	if (c->offset == 0)
-		return on_start(f, p, c, page, r);
-	/*
-	 * Behind the FIN of an answer to HEAD. A client that took so much of
-	 * the page and no more comes here too; its retransmission has a payload
-	 * and brings it on.
-	 */
-	if (!p->length && c->offset == page->head + 1)
-		return on_end(p, r);
-	return on_request(p, c, page, page->length, SEGMENT_MAX, r);
 }
 
 #define RESET_WINDOW_NS 100000000ULL

@@ -28,6 +28,7 @@ enum service_mode {
 	MODE_SERVE, /* pass to forwarding */
 	MODE_SORRY, /* answer with the page */
 	MODE_LINGER, /* finish exchanges of the page, pass the rest */
+	MODE_SHED, /* as linger, and answer a part of the new connections */
 };
 
 enum orphan_fate {
@@ -43,6 +44,7 @@ struct service {
 	__u32 current; /* which of the two pages new exchanges get */
 	__u32 page[2]; /* slots in pages; 0 is no page */
 	__u32 salt[2]; /* of each page, by its bytes: see cookie.h */
+	__u32 shed; /* MODE_SHED: how many of 2^32 new connections get the page */
 };
 
 /*
@@ -57,10 +59,59 @@ struct service {
  */
 #define PAGE_ROOM (65536 + 2048)
 
+/* When a page is sent, and what of the client's bytes goes into it: speech.h. */
+enum speech {
+	SPEECH_HTTP, /* at the first bytes; HEAD gets the header alone */
+	SPEECH_ANY, /* at the first byte, whatever it is */
+	SPEECH_GREETING, /* before the client has said anything */
+	SPEECH_POSTGRES, /* N to a wish for encryption; then the error */
+	SPEECH_HTTP2, /* the head at the preface, the rest at a request */
+	SPEECH_LDAP, /* with the number and kind of the request */
+	SPEECH_DNS, /* the question itself, with SERVFAIL; over UDP, too */
+	SPEECH_UNREACHABLE, /* UDP: an ICMP error */
+};
+
+/* How a body is coded (RFC 9110, 8.4.1). */
+enum coding {
+	CODING_NONE,
+	CODING_GZIP,
+	CODING_BROTLI,
+} __attribute__((packed)); /* one byte */
+
+/* What a client's first bytes must be for a variant. */
+enum opening {
+	OPENING_HTTP, /* a method */
+	OPENING_TLS, /* a ClientHello */
+} __attribute__((packed));
+
+/*
+ * Another page that is sent in place of this one to whom it suits better: the
+ * first that does is taken. An exchange of variant v, which is 1 for the first,
+ * has its segments end at offsets that are v modulo VARIANT_GRID.
+ */
+struct variant {
+	__u64 host; /* digest of the name: maps.HostDigest; 0: any */
+	__u32 slot; /* in pages */
+	__u16 length; /* of that page */
+	__u16 head;
+	enum coding coding;
+	enum opening opening;
+	__u8 pad[6];
+};
+
+#define VARIANT_GRID 32
+#define VARIANTS_MAX (VARIANT_GRID - 1)
+#define BURST_MAX 10 /* RFC 6928 */
+
 struct page {
 	__u64 digest;
 	__u32 length; /* of header and body, in bytes */
 	__u32 head; /* of the header alone */
+	enum speech speech;
+	__u32 burst; /* segments that an acknowledgement brings; 1 to BURST_MAX */
+	__u32 variants; /* how many there are */
+	__u32 pad;
+	struct variant variant[VARIANTS_MAX];
 	__u32 sums[SUMS_MAX]; /* sums[i]: plain sum of the first i words */
 	__u8 bytes[PAGE_ROOM];
 };
@@ -70,6 +121,8 @@ struct page_entry {
 	__u64 digest;
 	__u32 length;
 	__u32 head;
+	__u32 of; /* the slot of the page that it is a variant of; 0: of none */
+	__u32 pad;
 };
 
 /* The secret of the cookies. Two are valid at a time, so that it can change. */
@@ -102,6 +155,7 @@ enum method {
 	METHOD_TUN, /* in an outer header */
 	METHOD_NAT, /* with the server's address; it answers by the director */
 	METHOD_FULLNAT, /* and from the director's own address */
+	METHOD_LOCAL, /* this machine itself: the stack gets it as it is */
 };
 
 enum tunnel {
@@ -287,9 +341,10 @@ struct tally {
 	_Static_assert(sizeof(struct type) == (size), #type " has a hole")
 
 ASSERT_SIZE(endpoint, 20);
-ASSERT_SIZE(service, 32);
-ASSERT_SIZE(page, 16 + 4 * SUMS_MAX + PAGE_ROOM);
-ASSERT_SIZE(page_entry, 16);
+ASSERT_SIZE(service, 36);
+ASSERT_SIZE(variant, 24);
+ASSERT_SIZE(page, 32 + 24 * VARIANTS_MAX + 4 * SUMS_MAX + PAGE_ROOM);
+ASSERT_SIZE(page_entry, 24);
 ASSERT_SIZE(setting, 40);
 ASSERT_SIZE(counter, 16);
 ASSERT_SIZE(budget, 16);

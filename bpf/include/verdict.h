@@ -19,6 +19,7 @@ enum verdict {
 	PASS_ORPHAN,
 	PASS_NO_PAGE,
 	PASS_NO_SERVER, /* none is up: the kernel refuses the client */
+	PASS_LOCAL, /* to a sorry server on this machine */
 	PASS_DEFERRED, /* tc does what XDP has no room or no means for */
 
 	ANSWER_SYN,
@@ -26,6 +27,9 @@ enum verdict {
 	ANSWER_LAST, /* the segment with the FIN */
 	ANSWER_HEAD,
 	ANSWER_ACK, /* data or a FIN after the end of the page */
+	ANSWER_TURN, /* to what a protocol asks before the question itself */
+	ANSWER_DATAGRAM, /* of UDP, in the words of its protocol */
+	ANSWER_UNREACHABLE, /* of UDP: ICMP tells the client */
 	ANSWER_CLOSE, /* a FIN with no request seen: the header, no FIN yet */
 	ANSWER_RESET, /* an orphan, or a flow whose server is down */
 	ANSWER_TOO_BIG, /* for the way to the server: ICMP tells the client */
@@ -42,6 +46,7 @@ enum verdict {
 	DROP_RESET, /* the client has hung up */
 	DROP_WINDOW, /* the client has no room now and will say when */
 	DROP_ORPHAN,
+	DROP_PARTIAL, /* of a message whose rest is still to come */
 	DROP_FLAGS, /* neither SYN nor ACK, or both SYN and FIN */
 	DROP_FRAGMENT,
 	DROP_LIMIT, /* too many resets */

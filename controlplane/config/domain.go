@@ -39,10 +39,30 @@ type Director struct {
 	OnStop      OnStop      // what a clean stop leaves behind
 	// Resync is the time between full comparisons with the kernel.
 	Resync time.Duration
+	// KeyFile is a file with the secret that the keys of cookies are made from, so
+	// that all directors that have it take over each other's exchanges; empty: a
+	// secret of this machine's own.
+	KeyFile string
+	// Absence is what becomes of the services when the daemon has been gone for
+	// AbsentAfter.
+	Absence     Absence
+	AbsentAfter time.Duration
 	// PinPath is the folder in a BPF file system where programs, links and
 	// maps outlive the daemon.
 	PinPath string
 }
+
+// Absence is what the kernel does without a daemon.
+type Absence string
+
+// AbsenceKeep goes on with what was decided last; AbsencePass forwards what comes
+// to services that say sorry; AbsenceSorry answers with their pages what comes to
+// services that serve.
+const (
+	AbsenceKeep  Absence = "keep"
+	AbsencePass  Absence = "pass"
+	AbsenceSorry Absence = "sorry"
+)
 
 // AddressMode says who puts the service addresses on the interfaces.
 type AddressMode string
@@ -106,6 +126,12 @@ type Server struct {
 	// MTU of the way to the server, in bytes of an IP packet; zero: as the
 	// director's routes say. Of the eBPF engine alone.
 	MTU int
+	// UpperThreshold is how many connections the server is meant to have at most;
+	// zero: any number.
+	UpperThreshold int
+	// Local tells that the server is this machine itself, at the service's own
+	// address and port: a sorry server. Address and Port are zero.
+	Local bool
 }
 
 // Page is a sorry page, read and built.

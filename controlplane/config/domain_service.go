@@ -86,6 +86,7 @@ type Service struct {
 	Pool      string
 	Quorum    Quorum
 	Sorry     Sorry
+	Shed      Shed
 }
 
 // Virtual names one address, port and protocol of a service. It is the key of
@@ -117,9 +118,22 @@ type Quorum struct {
 
 // Sorry says what clients hear while a service is below its quorum.
 type Sorry struct {
-	Page    string        // name of a page; empty: nothing is answered
+	Page string // name of a page; empty: nothing is answered
+	// Pool is the name of the pool that serves in place of the service's own
+	// while that is below its quorum and this one has a server up; empty: none.
+	Pool    string
 	Linger  time.Duration // how long exchanges in flight are finished after the service is back
 	Orphans Orphans
+}
+
+// Shed says when a service turns some of its new clients away, so that those
+// whom it admits are served well. Zero values are off.
+type Shed struct {
+	Connections  int     // shed from so many open connections on
+	NewPerSecond int     // and from so many new ones in a second
+	Overloaded   bool    // and while every server that is up has its upper threshold of connections
+	Fraction     float64 // the part of the new connections that get the page, above 0 and at most 1
+	Page         string  // the name of the page that they get
 }
 
 // Orphans says what becomes of packets of connections that were open before

@@ -23,6 +23,56 @@ type Image struct {
 	// odd last byte counting as the high half of a word. A difference of two
 	// sums is the sum of the words between.
 	Sums []uint32
-	// Digest identifies the response's bytes.
+	// Digest identifies the response's bytes, and all that follows here.
 	Digest uint64
+	// Speech is the protocol that the response is of.
+	Speech Speech
+	// Burst is how many segments are sent at once; zero is one.
+	Burst int
+	// Variants are sent in place of the response to the clients that they suit
+	// better; the first that does is taken.
+	Variants []Variant
 }
+
+// Variant is a response for some of the clients.
+type Variant struct {
+	Host    string // in lower case, without a port; empty: any
+	Coding  Coding
+	Opening Opening
+	Image   Image // without variants of its own
+}
+
+// Speech says when a response is sent, and what of the client's bytes goes into
+// it.
+type Speech string
+
+// The speeches.
+const (
+	SpeechHTTP        Speech = ""            // at the first bytes; HEAD gets the head alone
+	SpeechAny         Speech = "any"         // all of it, at the client's first byte
+	SpeechGreeting    Speech = "greeting"    // before the client has said anything
+	SpeechPostgres    Speech = "postgres"    // N to a wish for encryption; then the error
+	SpeechHTTP2       Speech = "http2"       // the head at the preface, the rest at a request
+	SpeechLDAP        Speech = "ldap"        // with the number and kind of the request
+	SpeechDNS         Speech = "dns"         // the question itself, with SERVFAIL
+	SpeechUnreachable Speech = "unreachable" // of UDP: an ICMP error
+)
+
+// Coding is how a body is coded (RFC 9110, 8.4.1), as headers name it.
+type Coding string
+
+// The codings.
+const (
+	CodingNone   Coding = ""
+	CodingGzip   Coding = "gzip"
+	CodingBrotli Coding = "br"
+)
+
+// Opening is what a client's first bytes must be for a variant.
+type Opening string
+
+// The openings.
+const (
+	OpeningHTTP Opening = ""    // a method
+	OpeningTLS  Opening = "tls" // a ClientHello
+)

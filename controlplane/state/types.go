@@ -17,6 +17,38 @@ type State struct {
 	Probes   map[checkers.Key]Probe
 	Servers  map[ServerID]Server
 	Services map[string]Service
+	// Overrides are what operators have decided, by the service's name in the file.
+	Overrides map[string]Override
+	// Loads are what services had to carry when it was measured last, by name.
+	Loads map[string]Load
+}
+
+// Override is what an operator has decided for a service; it holds until it is
+// taken back. The zero value is none.
+type Override struct {
+	Mode  OverrideMode `json:"mode"`
+	Page  string       `json:"page,omitempty"` // in place of the service's; empty: that
+	Shed  float64      `json:"shed,omitempty"` // the part of new connections that get the page, for OverrideShed
+	Since time.Time    `json:"since,omitzero"`
+}
+
+// OverrideMode is what a service does because an operator says so.
+type OverrideMode string
+
+// The modes of an override. OverrideOn: it says sorry, whatever its servers do.
+// OverrideOff: it serves, even with no server. OverrideShed: it sheds load.
+const (
+	OverrideAuto OverrideMode = ""
+	OverrideOn   OverrideMode = "on"
+	OverrideOff  OverrideMode = "off"
+	OverrideShed OverrideMode = "shed"
+)
+
+// Load is what a service carries.
+type Load struct {
+	Connections  int     // that are open
+	NewPerSecond float64 // over the last second or more
+	Overloaded   bool    // every server that is up has its upper threshold
 }
 
 // Probe is the last verdict of one check on one target.
@@ -83,6 +115,8 @@ const (
 	ModeServe
 	ModeSorry
 	ModeLinger
+	ModeShed
+	ModeBackup
 )
 
 // String names the mode as operators read it.
@@ -96,6 +130,10 @@ func (m Mode) String() string {
 		return "sorry"
 	case ModeLinger:
 		return "linger"
+	case ModeShed:
+		return "shed"
+	case ModeBackup:
+		return "backup"
 	}
 	return "mode " + strconv.Itoa(int(m))
 }
@@ -110,6 +148,9 @@ type Service struct {
 	Reason      string         // "2 of 2 servers up", "0 of 2 servers up, quorum 1"
 	Since       time.Time
 	LingerUntil time.Time // only in ModeLinger
+	Page        string    // name of the page in force, to be shown now or in the next outage; empty: none
+	Shed        float64   // only in ModeShed: the part of new connections that get the page
+	Override    Override  // in force
 	DecideBy    time.Time // only in ModePending: then unknown counts as down
 	// Held, only in ModePending, is what the kernel goes on with until then;
 	// ModePending: nothing, or it is not known.
@@ -130,12 +171,23 @@ type Loaded struct {
 // Probed is a probe's transition.
 type Probed struct{ Transition checkers.Transition }
 
+// Overridden is an operator's word on a service; the zero Override takes it back.
+type Overridden struct {
+	Service  string // as the file names it
+	Override Override
+}
+
+// Measured is what services carry, by name.
+type Measured struct{ Loads map[string]Load }
+
 // Tick is the passing of time: Next tells when one is due.
 type Tick struct{}
 
-func (Loaded) event() {}
-func (Probed) event() {}
-func (Tick) event()   {}
+func (Loaded) event()     {}
+func (Probed) event()     {}
+func (Overridden) event() {}
+func (Measured) event()   {}
+func (Tick) event()       {}
 
 // Change is something that an operator wants to hear of: one log line, one
 // event of the API.
