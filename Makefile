@@ -11,8 +11,9 @@ export CGO_ENABLED ?= 0
 
 # Packages whose tests need root and BPF. All others are plain unit tests.
 KERNEL_DIRS := bpf maps controlplane/reconcile test
-# Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine.
-VM_DIRS     := bpf maps controlplane/reconcile test
+# Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine. It is
+# too small for the programs of test/clients.
+VM_DIRS     := bpf maps controlplane/reconcile $(filter-out test/clients,$(wildcard test/*))
 # What those tests find there besides themselves.
 VM_FILES    := ipvsadm curl wget nginx bpftool iperf3 ethtool /usr/bin/python3
 
