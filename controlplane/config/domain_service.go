@@ -136,6 +136,9 @@ type Shed struct {
 	Page         string  // the name of the page that they get
 }
 
+// Limits tells whether there is a load from which a service sheds.
+func (s Shed) Limits() bool { return s.Connections > 0 || s.NewPerSecond > 0 || s.Overloaded }
+
 // Orphans says what becomes of packets of connections that were open before
 // the outage.
 type Orphans string

@@ -27,7 +27,14 @@ type rawDirector struct {
 	Addresses      string         `mapstructure:"addresses"`
 	OnStop         string         `mapstructure:"on_stop"`
 	ResyncInterval time.Duration  `mapstructure:"resync_interval"`
+	CookieKeyFile  string         `mapstructure:"cookie_key_file"`
+	Absence        rawAbsence     `mapstructure:"absence"`
 	PinPath        string         `mapstructure:"pin_path"`
+}
+
+type rawAbsence struct {
+	Policy string        `mapstructure:"policy"`
+	After  time.Duration `mapstructure:"after"`
 }
 
 type rawConnections struct {

@@ -112,6 +112,7 @@ func TestReferenceLoads(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "maitred.yaml"), Reference())
 	write(t, filepath.Join(dir, "closed.html"), "<p>closed")
+	write(t, filepath.Join(dir, "cookie.key"), strings.Repeat("s", leastSecret))
 	cfg, err := Load(filepath.Join(dir, "maitred.yaml"))
 	if err != nil {
 		t.Fatal(err)
