@@ -11,8 +11,9 @@ export CGO_ENABLED ?= 0
 
 # Packages whose tests need root and BPF. All others are plain unit tests.
 KERNEL_DIRS := bpf maps controlplane/reconcile test
-# Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine.
-VM_DIRS     := bpf maps controlplane/reconcile test
+# Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine. It is
+# too small for the programs of test/clients.
+VM_DIRS     := bpf maps controlplane/reconcile $(filter-out test/clients,$(wildcard test/*))
 # What those tests find there besides themselves.
 VM_FILES    := ipvsadm curl wget nginx bpftool iperf3 ethtool /usr/bin/python3
 
@@ -79,8 +80,9 @@ demo: build ## the whole story: balanced, a server drained, both killed, the ker
 	@bin/maitred demo
 
 bench: bin/vmtest ## what packets and flows cost, and eBPF against IPVS: needs root, ten minutes
-	@tools/deps.sh demo
+	@tools/deps.sh bench
 	@go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/bench
+	@go test -run '^$$' -bench . -benchtime 1x ./test/e2e
 	@bin/vmtest -timeout 20m -m 1536 -test ./test/bench -- -test.run '^$$' -test.bench . -test.benchtime 1x
 
 fuzz: ## each fuzzer for FUZZTIME (60s)

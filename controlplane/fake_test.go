@@ -5,6 +5,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -151,6 +152,10 @@ type fakeDatapath struct {
 func (d *fakeDatapath) Held() (map[config.Virtual]state.Mode, error) { return d.held, d.err }
 
 func (d *fakeDatapath) RotateKey() error { d.add("key"); return d.err }
+func (d *fakeDatapath) SetKeys(current, also maps.CookieKey) error {
+	d.add(fmt.Sprintf("keys %x %x", current[:4], also[:4]))
+	return d.err
+}
 func (d *fakeDatapath) Attachments() ([]api.Attachment, error) {
 	return []api.Attachment{{Interface: "eth0", TC: true}}, d.err
 }

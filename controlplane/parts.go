@@ -67,7 +67,7 @@ type Passes interface {
 // Datapath is the sorry engine in the kernel, less what the Engine does to it.
 type Datapath interface {
 	Holder
-	RotateKey() error
+	Keys
 	Attachments() ([]api.Attachment, error)
 	Verdicts() (Verdicts, error)
 }

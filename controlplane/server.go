@@ -56,10 +56,7 @@ type Inputs struct {
 	Logger   *slog.Logger
 }
 
-const (
-	keyPeriod       = 2 * time.Minute  // between cookie keys: two are valid at a time
-	withdrawTimeout = 10 * time.Second // to take everything back at a stop
-)
+const withdrawTimeout = 10 * time.Second // to take everything back at a stop
 
 // New makes a server. Nothing happens before Run.
 func New(opts Options) *Server {
@@ -164,7 +161,8 @@ func (s *Server) tasks(endpoint Task) []Task {
 		s.decider,
 		s.parts.Prober,
 		task{"links", func(ctx context.Context) error { return s.parts.Links(ctx, s.parts.Engine.Resync) }},
-		task{"keys", s.rotateKeys},
+		locksmith{s.parts.Datapath, s.current, s.opts.Logger},
+		attachmentWatch{s.parts.Datapath.Attachments, s.parts.Engine.Resync},
 		task{"ready", s.announce},
 		task{"hangups", s.hangups},
 	)
@@ -193,14 +191,6 @@ func (s *Server) announce(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return nil
-}
-
-func (s *Server) rotateKeys(ctx context.Context) error {
-	return every(ctx, keyPeriod, func() {
-		if err := s.parts.Datapath.RotateKey(); err != nil {
-			s.opts.Logger.Error("the key of the cookies stays", "error", err)
-		}
-	})
 }
 
 // withdraw takes all that is ours out of the kernel.

@@ -28,6 +28,8 @@ type Maps struct {
 	ids    map[Key]uint32    // of the services that have a row or are forwarded
 	slots  map[PageID]uint32 // where each page is
 	doomed map[PageID]bool   // deleted, but still the former page of a row
+	// variants are the slots of each page's variants, by the page's own slot.
+	variants map[uint32][]uint32
 
 	forwarded map[uint32]bool   // the ids that have a row in forwards
 	stale     map[uint32]uint64 // those that may have flows of a service that is gone: which deletion it was
@@ -61,6 +63,7 @@ func Open(pinPath string, o Options) (*Maps, error) {
 	m := &Maps{
 		engine: engine, unswept: true,
 		ids: map[Key]uint32{}, slots: map[PageID]uint32{}, doomed: map[PageID]bool{},
+		variants:  map[uint32][]uint32{},
 		forwarded: map[uint32]bool{}, stale: map[uint32]uint64{},
 		rowOf: map[ServerID]uint16{}, serverRows: map[uint16]*serverRow{},
 		ringOf: map[uint32]*ring{}, rings: map[ringSum]*ring{},
@@ -137,20 +140,6 @@ func (m *Maps) adoptKeys() error {
 		return fmt.Errorf("write the cookie keys: %w", err)
 	}
 	return nil
-}
-
-// adoptPages finds out which page is in which slot.
-func (m *Maps) adoptPages() error {
-	var slot uint32
-	var entry bpf.DirectorPageEntry
-	entries := m.engine.PageIndex.Iterate()
-	for entries.Next(&slot, &entry) {
-		m.slots[PageID(entry.Digest)] = slot
-	}
-	if err := entries.Err(); err != nil {
-		return fmt.Errorf("list the pages: %w", err)
-	}
-	return m.adoptRows()
 }
 
 // adoptRows notes the rows that are there, and marks the pages that none of them

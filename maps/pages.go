@@ -20,8 +20,8 @@ var ErrPageInUse = errors.New("the page is in use")
 // ErrNoSlot is returned for a page too many.
 var ErrNoSlot = errors.New("no page slot is free")
 
-// Pages lists the pages that are in the kernel and not deleted, in no order
-// that means anything.
+// Pages lists the pages that are in the kernel and not deleted, without their
+// variants, in no order that means anything.
 func (m *Maps) Pages() ([]PageID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -34,8 +34,9 @@ func (m *Maps) Pages() ([]PageID, error) {
 	return out, nil
 }
 
-// PutPage brings a page into the kernel. A page that is there already is not
-// written again: the same digest means the same bytes.
+// PutPage brings a page and its variants into the kernel, all or none of them. A
+// page that is there already is not written again: the same digest means the
+// same bytes, and the same variants.
 func (m *Maps) PutPage(p Page) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,20 +44,40 @@ func (m *Maps) PutPage(p Page) error {
 		delete(m.doomed, p.ID)
 		return nil
 	}
-	content := &bpf.DirectorPage{
-		Digest: uint64(p.ID),
-		Length: uint32(len(p.Response)),
-		Head:   uint32(p.Head),
-		Speech: bpf.DirectorSpeech(p.Speech),
-		Burst:  uint32(max(1, p.Burst)),
+	if err := p.check(); err != nil {
+		return fmt.Errorf("page %x: %w", p.ID, err)
 	}
-	if p.ID == 0 || len(p.Response) == 0 || len(p.Response) > maxPage || p.Head > len(p.Response) {
-		return fmt.Errorf("page %x: %d bytes with a header of %d: 1 to %d are possible", p.ID, len(p.Response), p.Head, maxPage)
-	}
-	copy(content.Bytes[:], p.Response)
-	copy(content.Sums[:], p.Sums)
-	slot, err := m.freeSlot()
+	slots, err := m.freeSlots(1 + len(p.Variants))
 	if err != nil {
+		return fmt.Errorf("put page %x: %w", p.ID, err)
+	}
+	main, others := slots[0], slots[1:]
+	if err := m.putSet(p, main, others); err != nil {
+		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeSet(main, others))
+	}
+	m.slots[p.ID] = main
+	m.variants[main] = others
+	return nil
+}
+
+// putSet fills a page's slot and those of its variants. What is in a slot is noted
+// before it is there, as part of the page in the slot main; and that, last of
+// all, as a page. So a process that finds only some of it knows what to free.
+func (m *Maps) putSet(p Page, main uint32, variants []uint32) error {
+	for i, v := range p.Variants {
+		if err := m.putSlot(variants[i], v.Page.content(nil), main); err != nil {
+			return fmt.Errorf("variant %d: %w", i+1, err)
+		}
+	}
+	content := p.content(variants)
+	if err := m.putSlot(main, content, main); err != nil {
+		return err
+	}
+	return m.note(main, content, 0)
+}
+
+func (m *Maps) putSlot(slot uint32, content *bpf.DirectorPage, of uint32) error {
+	if err := m.note(slot, content, of); err != nil {
 		return err
 	}
 	inner, err := m.engine.NewPage(content)
@@ -65,22 +86,22 @@ func (m *Maps) PutPage(p Page) error {
 	}
 	defer inner.Close()
 	if err := m.engine.Pages.Put(slot, inner); err != nil {
-		return fmt.Errorf("put page %x in slot %d: %w", p.ID, slot, err)
+		return fmt.Errorf("fill slot %d: %w", slot, err)
 	}
-	// Last, so that a page is never said to be where none is.
-	entry := bpf.DirectorPageEntry{Digest: content.Digest, Length: content.Length, Head: content.Head}
-	if err := m.engine.PageIndex.Put(slot, entry); err != nil {
-		return fmt.Errorf("note page %x in slot %d: %w", p.ID, slot, err)
-	}
-	m.slots[p.ID] = slot
 	return nil
 }
 
-// maxPage is PAGE_MAX of bpf/include/types.h.
-const maxPage = 65534
+func (m *Maps) note(slot uint32, content *bpf.DirectorPage, of uint32) error {
+	entry := bpf.DirectorPageEntry{Digest: content.Digest, Length: content.Length, Head: content.Head, Of: of}
+	if err := m.engine.PageIndex.Put(slot, entry); err != nil {
+		return fmt.Errorf("note what is in slot %d: %w", slot, err)
+	}
+	return nil
+}
 
-// DeletePage takes a page away. One that is still the former page of some row
-// serves the exchanges that began on it until that row changes again.
+// DeletePage takes a page and its variants away. One that is still the former
+// page of some row serves the exchanges that began on it until that row changes
+// again.
 func (m *Maps) DeletePage(id PageID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -112,27 +133,54 @@ func (m *Maps) bury(rows map[bpf.DirectorEndpoint]bpf.DirectorService) error {
 		if used[slot] {
 			continue
 		}
-		if err := m.engine.PageIndex.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("forget page %x in slot %d: %w", id, slot, err)
-		}
-		if err := m.engine.Pages.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("free page slot %d: %w", slot, err)
+		if err := m.freeSet(slot, m.variants[slot]); err != nil {
+			return fmt.Errorf("free page %x: %w", id, err)
 		}
 		delete(m.slots, id)
+		delete(m.variants, slot)
 		delete(m.doomed, id)
 	}
 	return nil
 }
 
-func (m *Maps) freeSlot() (uint32, error) {
+// freeSet frees a page's slot and those of its variants: putSet backwards. What
+// is free already is no error.
+func (m *Maps) freeSet(main uint32, variants []uint32) error {
+	err := m.note(main, &bpf.DirectorPage{}, main)
+	for _, slot := range append([]uint32{main}, variants...) {
+		err = errors.Join(err, m.freeSlot(slot))
+	}
+	return err
+}
+
+func (m *Maps) freeSlot(slot uint32) error {
+	if err := m.engine.Pages.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("free slot %d: %w", slot, err)
+	}
+	if err := m.engine.PageIndex.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("forget what was in slot %d: %w", slot, err)
+	}
+	return nil
+}
+
+// freeSlots finds n slots that are nobody's.
+func (m *Maps) freeSlots(n int) ([]uint32, error) {
 	taken := map[uint32]bool{0: true} // slot 0 means no page
 	for _, slot := range m.slots {
 		taken[slot] = true
-	}
-	for slot := range m.engine.Pages.MaxEntries() {
-		if !taken[slot] {
-			return slot, nil
+		for _, slot := range m.variants[slot] {
+			taken[slot] = true
 		}
 	}
-	return 0, fmt.Errorf("%w: %d are the most", ErrNoSlot, len(m.slots))
+	var free []uint32
+	most := m.engine.Pages.MaxEntries()
+	for slot := range most {
+		if !taken[slot] {
+			free = append(free, slot)
+		}
+		if len(free) == n {
+			return free, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %d are needed, %d of %d are left", ErrNoSlot, n, len(free), most-1)
 }

@@ -39,17 +39,21 @@ func (b builder) director() Director {
 	b.enum("director.on_stop", d.OnStop, "what a stop can do", string(OnStopKeep), string(OnStopWithdraw))
 	b.between("director.resync_interval", d.ResyncInterval, time.Second, 24*time.Hour)
 	b.absolute("director.pin_path", d.PinPath)
+	absence, absentAfter := b.absence("director.absence", d.Absence)
 	return Director{
-		Name:        d.Name,
-		Interfaces:  d.Interfaces,
-		Attach:      Attach(d.Attach),
-		Forwarding:  Forwarding(d.Forwarding),
-		Connections: b.connections("director.connections", d.Connections),
-		FullNAT:     b.fullNAT("director.fullnat", d.FullNAT),
-		Addresses:   AddressMode(d.Addresses),
-		OnStop:      OnStop(d.OnStop),
-		Resync:      d.ResyncInterval,
-		PinPath:     d.PinPath,
+		Name:         d.Name,
+		Interfaces:   d.Interfaces,
+		Attach:       Attach(d.Attach),
+		Forwarding:   Forwarding(d.Forwarding),
+		Connections:  b.connections("director.connections", d.Connections),
+		FullNAT:      b.fullNAT("director.fullnat", d.FullNAT),
+		Addresses:    AddressMode(d.Addresses),
+		OnStop:       OnStop(d.OnStop),
+		Resync:       d.ResyncInterval,
+		CookieSecret: b.cookieSecret("director.cookie_key_file", d.CookieKeyFile),
+		Absence:      absence,
+		AbsentAfter:  absentAfter,
+		PinPath:      d.PinPath,
 	}
 }
 

@@ -36,6 +36,8 @@ func defaults() map[string]any {
 		"director.addresses":               string(AddressesManage),
 		"director.on_stop":                 string(OnStopKeep),
 		"director.resync_interval":         30 * time.Second,
+		"director.absence.policy":          string(AbsenceKeep),
+		"director.absence.after":           30 * time.Second,
 		"director.pin_path":                "/sys/fs/bpf/maitred",
 		"health.defaults.interval":         5 * time.Second,
 		"health.defaults.fast_interval":    time.Second,

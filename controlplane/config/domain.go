@@ -39,10 +39,9 @@ type Director struct {
 	OnStop      OnStop      // what a clean stop leaves behind
 	// Resync is the time between full comparisons with the kernel.
 	Resync time.Duration
-	// KeyFile is a file with the secret that the keys of cookies are made from, so
-	// that all directors that have it take over each other's exchanges; empty: a
-	// secret of this machine's own.
-	KeyFile string
+	// CookieSecret is what the keys of cookies are made from, so that all directors
+	// that have it take over each other's exchanges; zero: keys of chance.
+	CookieSecret Secret
 	// Absence is what becomes of the services when the daemon has been gone for
 	// AbsentAfter.
 	Absence     Absence

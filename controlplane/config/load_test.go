@@ -29,6 +29,7 @@ func TestMinimal(t *testing.T) {
 		Director: Director{
 			Name: "lb1", Interfaces: []string{"eth0"}, Attach: AttachAuto, Forwarding: ForwardingAuto,
 			Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred",
+			Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
 		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}}},
@@ -81,6 +82,7 @@ admin: {socket: /run/Other.sock}
 	wantDirector := Director{
 		Name: "Lb-A", Interfaces: []string{"eth0", "eth1"}, Attach: AttachTC, Forwarding: ForwardingNone,
 		Addresses: AddressesExternal, OnStop: OnStopWithdraw, Resync: 90 * time.Second, PinPath: "/sys/fs/bpf/Other",
+		Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 		Connections: usualConnections, FullNAT: usualFullNAT,
 	}
 	if diff := cmp.Diff(wantDirector, cfg.Director); diff != "" {

@@ -236,6 +236,7 @@ services:
 			PortFirst: 1, PortLast: 65535,
 		},
 		Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred",
+		Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 	}
 	if diff := cmp.Diff(wantDirector, cfg.Director, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("director (-want +got):\n%s", diff)

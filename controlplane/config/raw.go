@@ -27,7 +27,14 @@ type rawDirector struct {
 	Addresses      string         `mapstructure:"addresses"`
 	OnStop         string         `mapstructure:"on_stop"`
 	ResyncInterval time.Duration  `mapstructure:"resync_interval"`
+	CookieKeyFile  string         `mapstructure:"cookie_key_file"`
+	Absence        rawAbsence     `mapstructure:"absence"`
 	PinPath        string         `mapstructure:"pin_path"`
+}
+
+type rawAbsence struct {
+	Policy string        `mapstructure:"policy"`
+	After  time.Duration `mapstructure:"after"`
 }
 
 type rawConnections struct {
@@ -121,6 +128,9 @@ type rawQuorum struct {
 
 type rawSorry struct {
 	Page    string        `mapstructure:"page"`
+	Pool    string        `mapstructure:"pool"`
+	Server  string        `mapstructure:"server"`
+	TLS     rawTLS        `mapstructure:"tls"`
 	Linger  time.Duration `mapstructure:"linger"`
 	Orphans string        `mapstructure:"orphans"`
 }

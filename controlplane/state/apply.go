@@ -31,7 +31,9 @@ func New() State {
 // was decided before, never counted up or down, so that an event that is heard
 // twice does no harm.
 func Apply(s State, now time.Time, events ...Event) (State, []Change) {
-	next := State{Config: s.Config, Probes: maps.Clone(s.Probes)}
+	next := State{
+		Config: s.Config, Probes: maps.Clone(s.Probes), Overrides: maps.Clone(s.Overrides), Loads: maps.Clone(s.Loads),
+	}
 	var changes []Change
 	var loaded *Loaded
 	for _, e := range events {
@@ -43,9 +45,14 @@ func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 			next.Config = e.Config
 		case Probed:
 			next.Probes = noted(next.Probes, e.Transition)
+		case Overridden:
+			next.Overrides = overridden(next.Overrides, e)
+		case Measured:
+			next.Loads = measured(next.Loads, e)
 		case Tick:
 		}
 	}
+	changes = append(changes, next.keepNamed(now)...)
 	next.Servers = decideServers(s, next, now)
 	was := s.Services
 	if loaded != nil {
@@ -61,12 +68,10 @@ func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 func (s State) Next() (time.Time, bool) {
 	var next time.Time
 	for _, v := range s.Services {
-		due := v.DecideBy
-		if v.Mode == ModeLinger {
-			due = v.LingerUntil
-		}
-		if !due.IsZero() && (next.IsZero() || due.Before(next)) {
-			next = due
+		for _, due := range []time.Time{v.DecideBy, v.LingerUntil} {
+			if !due.IsZero() && (next.IsZero() || due.Before(next)) {
+				next = due
+			}
 		}
 	}
 	return next, !next.IsZero()
@@ -110,15 +115,23 @@ func serverChanges(old, next State, now time.Time) []Change {
 	return byName(changes)
 }
 
+// serviceChanges tells of other modes, and of other words of an operator that
+// change no mode.
 func serviceChanges(old, next State, now time.Time) []Change {
 	var changes []Change
 	for name, s := range next.Services {
-		if was := old.Services[name]; was.Mode != s.Mode {
-			changes = append(changes, Change{
-				At: now, Kind: KindService, Name: name,
-				From: was.Mode.String(), To: s.Mode.String(), Reason: s.Reason,
-			})
+		was := old.Services[name]
+		c := Change{At: now, Kind: KindService, Name: name, Reason: s.Reason}
+		if was.Override.Mode != OverrideAuto && s.Override.Mode == OverrideAuto {
+			c.Reason = s.Override.said() + "; " + s.Reason
 		}
+		switch {
+		case was.Mode != s.Mode:
+			c.From, c.To = was.Mode.String(), s.Mode.String()
+		case was.Override.same(s.Override) && was.Shed == s.Shed:
+			continue
+		}
+		changes = append(changes, c)
 	}
 	return byName(changes)
 }

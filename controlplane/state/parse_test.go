@@ -20,7 +20,9 @@ import (
 //	check web http interval=5s fast=1s timeout=2s rise=2 fall=3 port=8080
 //	pool app checks=web,db
 //	server app/a 10.0.0.11:80 weight=100
+//	page closed
 //	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
+//		backup=POOL connections=0 new=0 overloaded=false shed=0.3 busy=PAGE
 //
 // Everything but the first two words and a server's address may be left out.
 func parseConfig(text string) (*config.Config, error) {
@@ -78,6 +80,8 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 			}
 		}
 		return fmt.Errorf("no pool %q", pool)
+	case "page":
+		cfg.Pages = append(cfg.Pages, config.Page{Name: words[0]})
 	case "service":
 		var addrs []netip.Addr
 		var port uint16
@@ -94,13 +98,37 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 			Quorum: config.Quorum{Min: o.int("quorum", 1), Hysteresis: o.int("hysteresis", 0), Percent: o["percent"] == "true"},
 			Sorry: config.Sorry{
 				Page: o["page"], Linger: o.duration("linger", 10*time.Second),
-				Orphans: config.Orphans(o.text("orphans", "auto")),
+				Orphans: config.Orphans(o.text("orphans", "auto")), Pool: o["backup"],
+			},
+			Shed: config.Shed{
+				Connections: o.int("connections", 0), NewPerSecond: o.int("new", 0), Overloaded: o["overloaded"] == "true",
+				Fraction: o.float("shed", 0.3), Page: o.text("busy", "busy"),
 			},
 		})
 	default:
 		return fmt.Errorf("no kind %q", kind)
 	}
 	return nil
+}
+
+// parseOverride reads a service and what an operator says of it.
+func parseOverride(words []string, now time.Time) state.Overridden {
+	o := parseOptions(words[2:])
+	mode := state.OverrideMode(words[1])
+	if mode == "auto" {
+		return state.Overridden{Service: words[0]}
+	}
+	return state.Overridden{Service: words[0], Override: state.Override{
+		Mode: mode, Page: o["page"], Shed: o.float("shed", 0), Since: now,
+	}}
+}
+
+// parseMeasured reads a service and what it carries.
+func parseMeasured(words []string) state.Measured {
+	o := parseOptions(words[1:])
+	return state.Measured{Loads: map[string]state.Load{words[0]: {
+		Connections: o.int("connections", 0), NewPerSecond: o.float("new", 0), Overloaded: o["overloaded"] == "true",
+	}}}
 }
 
 // parseLoaded reads the name of a file and what the kernel holds.
@@ -125,11 +153,34 @@ func (p *player) parseLoaded(words []string) (state.Loaded, error) {
 	return state.Loaded{Config: cfg, Held: held}, nil
 }
 
-var modes = map[string]state.Mode{"serve": state.ModeServe, "sorry": state.ModeSorry, "linger": state.ModeLinger}
+var modes = map[string]state.Mode{
+	"serve": state.ModeServe, "sorry": state.ModeSorry, "linger": state.ModeLinger, "shed": state.ModeShed,
+}
 
 // options are the name=value words of a line. A value that does not parse is a
 // mistake in a story and panics.
 type options map[string]string
+
+func parseOptions(words []string) options {
+	o := options{}
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		o[name] = value
+	}
+	return o
+}
+
+func (o options) float(name string, otherwise float64) float64 {
+	v, ok := o[name]
+	if !ok {
+		return otherwise
+	}
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}
 
 func (o options) text(name, otherwise string) string {
 	if v, ok := o[name]; ok {

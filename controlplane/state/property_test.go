@@ -33,29 +33,25 @@ func playHistory(t *testing.T, r *rand.Rand) {
 	cfg := randomConfig(t, r)
 	probes := state.Probes(cfg)
 	now := start
-	held := state.Mode(r.IntN(4)) // a mode, or nothing
+	held := state.Mode(r.IntN(5)) // a mode, or nothing
 	s, _ := state.Apply(state.New(), now, state.Loaded{
 		Config: cfg, Held: map[config.Virtual]state.Mode{cfg.Services[0].Virtuals()[0]: held},
 	})
 	latest := map[checkers.Key]checkers.Transition{}
-	mode := firstModeRule(cfg, s, held, false)
+	rules := rules{cfg: cfg, held: held, mode: held}
+	rules.follow(s, s, now)
 	for range 60 {
 		now = now.Add(time.Duration(r.IntN(4000)) * time.Millisecond)
-		var e state.Event = state.Tick{}
-		if len(probes) > 0 && r.IntN(4) > 0 {
-			tr := randomTransition(r, probes[r.IntN(len(probes))].Key, now)
-			latest[tr.Key] = tr
-			e = state.Probed{Transition: tr}
-		}
+		e := rules.randomEvent(r, probes, latest, now)
 		before := dump(s)
 		next, _ := state.Apply(s, now, e)
 		if !reflect.DeepEqual(before, dump(s)) {
 			t.Fatalf("Apply changed its input from\n%v\nto\n%v", before, dump(s))
 		}
 		checkServers(t, cfg, latest, next)
-		mode = modeRule(mode, held, cfg, s, next, now)
-		if got := next.Services["shop"].Mode; got != mode {
-			t.Fatalf("mode %v, want %v after\n%v\nfrom\n%v", got, mode, dump(next), before)
+		want := rules.follow(s, next, now)
+		if got := next.Services["shop"].Mode; got != want {
+			t.Fatalf("mode %v, want %v after %+v led to\n%v\nfrom\n%v", got, want, e, dump(next), before)
 		}
 		s = next
 	}
@@ -65,7 +61,10 @@ func playHistory(t *testing.T, r *rand.Rand) {
 // checkFromScratch compares what a long history led to with what a fresh state
 // makes of the latest results alone.
 func checkFromScratch(t *testing.T, cfg *config.Config, latest map[checkers.Key]checkers.Transition, s state.State, now time.Time) {
-	events := []state.Event{state.Loaded{Config: cfg}}
+	events := []state.Event{state.Loaded{Config: cfg}, state.Measured{Loads: s.Loads}}
+	for name, o := range s.Overrides {
+		events = append(events, state.Overridden{Service: name, Override: o})
+	}
 	for _, tr := range latest {
 		events = append(events, state.Probed{Transition: tr})
 	}
@@ -78,7 +77,13 @@ func checkFromScratch(t *testing.T, cfg *config.Config, latest map[checkers.Key]
 		}
 	}
 	got, want := s.Services["shop"], fresh.Services["shop"]
-	if got.Live != want.Live || got.Orphans != want.Orphans || got.Reason != want.Reason {
+	if got.Live != want.Live {
+		t.Fatalf("%d live, from scratch %d", got.Live, want.Live)
+	}
+	if got.Mode != want.Mode || got.Own != want.Own || got.Overload.Why != want.Overload.Why {
+		return // by its hysteresis, or in time: that is what the rules are for
+	}
+	if got.Orphans != want.Orphans || got.Reason != want.Reason || got.Override != want.Override || got.Shed != want.Shed {
 		t.Fatalf("service is %+v, from scratch %+v", got, want)
 	}
 }
@@ -114,30 +119,6 @@ func checkServers(t *testing.T, cfg *config.Config, latest map[checkers.Key]chec
 	}
 }
 
-// modeRule says which mode follows from the one before, in a state that began
-// with what the kernel held.
-func modeRule(mode, held state.Mode, cfg *config.Config, was, s state.State, now time.Time) state.Mode {
-	q := cfg.Services[0].Quorum
-	live := amount(cfg, s, state.VerdictUp)
-	switch mode {
-	case state.ModePending:
-		return firstModeRule(cfg, s, held, !now.Before(was.Services["shop"].DecideBy))
-	case state.ModeServe, state.ModeLinger:
-		if live < asked(cfg, max(q.Min-q.Hysteresis, 1)) {
-			return state.ModeSorry
-		}
-		if mode == state.ModeLinger && now.Before(was.Services["shop"].LingerUntil) {
-			return state.ModeLinger
-		}
-		return state.ModeServe
-	case state.ModeSorry:
-		if live >= toReturn(cfg) {
-			return state.ModeLinger
-		}
-	}
-	return state.ModeSorry
-}
-
 // toReturn is what has to live for a service that is down to come up.
 func toReturn(cfg *config.Config) int {
 	q, all := cfg.Services[0].Quorum, asked(cfg, 100)
@@ -145,23 +126,6 @@ func toReturn(cfg *config.Config) int {
 		all = len(cfg.Pools[0].Servers)
 	}
 	return max(asked(cfg, q.Min), min(asked(cfg, q.Min+q.Hysteresis), all))
-}
-
-func firstModeRule(cfg *config.Config, s state.State, held state.Mode, timeUp bool) state.Mode {
-	q, live := cfg.Services[0].Quorum, amount(cfg, s, state.VerdictUp)
-	need := map[state.Mode]int{
-		state.ModePending: asked(cfg, q.Min), state.ModeSorry: toReturn(cfg),
-		state.ModeServe: asked(cfg, q.Min-q.Hysteresis), state.ModeLinger: asked(cfg, q.Min-q.Hysteresis),
-	}[held]
-	switch {
-	case live >= need && (held == state.ModeSorry || held == state.ModeLinger):
-		return state.ModeLinger
-	case live >= need:
-		return state.ModeServe
-	case timeUp || live+amount(cfg, s, state.VerdictUnknown) < need:
-		return state.ModeSorry
-	}
-	return state.ModePending
 }
 
 // amount counts the servers of a verdict, or a hundred times their weight: what
@@ -200,12 +164,15 @@ func randomConfig(t *testing.T, r *rand.Rand) *config.Config {
 		quorum = 1 + r.IntN(100)
 		hysteresis = r.IntN(quorum)
 	}
-	text := "check web http\ncheck own http port=8080\npool app checks=web,own\n"
+	text := "check web http\ncheck own http port=8080\npool app checks=web,own\npage closed\npage busy\npage works\n"
 	for i := range servers {
 		text += fmt.Sprintf("server app/s%d 10.0.0.%d:0 weight=%d\n", i, i+1, 1<<r.IntN(4))
 	}
-	text += fmt.Sprintf("service shop 192.0.2.1:80 pool=app page=closed linger=5s quorum=%d hysteresis=%d percent=%v\n",
-		quorum, hysteresis, percent)
+	text += fmt.Sprintf("service shop 192.0.2.1:80 pool=app page=closed linger=5s quorum=%d hysteresis=%d percent=%v connections=%d",
+		quorum, hysteresis, percent, 100*r.IntN(2))
+	if r.IntN(2) == 0 {
+		text += " backup=spare\npool spare checks=web\nserver spare/z 10.0.0.99:80\n"
+	}
 	cfg, err := parseConfig(text)
 	if err != nil {
 		t.Fatal(err)

@@ -14,9 +14,12 @@ type tally struct {
 	upWeight, unknownWeight, weightInTotal int
 }
 
-func countPool(s State, c config.Service) tally {
+func countPool(s State, c config.Service) tally { return countServers(s, c, c.Pool) }
+
+// countServers counts those of a pool that can serve the service.
+func countServers(s State, c config.Service, name string) tally {
 	var t tally
-	pool, _ := s.Config.Pool(c.Pool)
+	pool, _ := s.Config.Pool(name)
 	for _, server := range pool.Serving(c) {
 		t.total++
 		t.weightInTotal += server.Weight
@@ -54,9 +57,9 @@ func (t tally) reaches(need int, hopeful, percent bool) bool {
 // service down for ever: a whole pool is enough wherever it makes the minimum.
 func (t tally) need(m Mode, q config.Quorum) int {
 	switch m {
-	case ModeServe, ModeLinger:
+	case ModeServe, ModeLinger, ModeShed:
 		return q.Min - q.Hysteresis
-	case ModeSorry:
+	case ModeSorry, ModeBackup:
 		whole := t.total
 		if q.Percent {
 			whole = 100

@@ -32,6 +32,8 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 //
 //	[+DURATION] load FILE [ADDRESS=MODE of a row that the kernel holds]...
 //	[+DURATION] probe CHECK@TARGET up|down [CLASS] ["MESSAGE"]
+//	[+DURATION] override SERVICE on|off|shed|auto [shed=PART] [page=NAME]
+//	[+DURATION] measure SERVICE [connections=N] [new=N] [overloaded=true]
 //	[+DURATION] tick
 //	next
 //	dump
@@ -145,6 +147,10 @@ func (p *player) step(line string) ([]string, error) {
 			return nil, err
 		}
 		return p.apply(state.Probed{Transition: t})
+	case "override":
+		return p.apply(parseOverride(strings.Fields(rest), p.now))
+	case "measure":
+		return p.apply(parseMeasured(strings.Fields(rest)))
 	case "tick":
 		return p.apply(state.Tick{})
 	case "next":
@@ -192,8 +198,15 @@ func dump(s state.State) []string {
 	}
 	for _, name := range sortedKeys(s.Services, cmp.Compare[string]) {
 		v := s.Services[name]
-		lines = append(lines, fmt.Sprintf("service %s %s live %d orphans %s since %s: %s",
-			name, v.Mode, v.Live, v.Orphans, v.Since.Sub(start), v.Reason))
+		extra := ""
+		if c, _ := s.Config.Service(name); v.Page != c.Sorry.Page {
+			extra = " page " + v.Page
+		}
+		if v.Shed > 0 {
+			extra += fmt.Sprintf(" sheds %.2f", v.Shed)
+		}
+		lines = append(lines, fmt.Sprintf("service %s %s live %d orphans %s%s since %s: %s",
+			name, v.Mode, v.Live, v.Orphans, extra, v.Since.Sub(start), v.Reason))
 	}
 	return lines
 }

@@ -25,16 +25,14 @@ func succeed(old, next State, found map[config.Virtual]Mode, now time.Time) map[
 		held := heldFor(c, kernel)
 		switch {
 		case !known || was.Pool != c.Pool || was.unsure(c, countPool(next, c)),
-			was.Mode == ModePending && !sameServers(old, next, c.Pool):
+			was.Own == ModePending && !sameServers(old, next, c.Pool):
 			// Other servers are another service: what the kernel holds is left
 			// in force until enough is known of them.
 			was = Service{Since: now, DecideBy: decideBy(next.Config, c, now), Held: held}
 		case was.Mode == ModePending:
 			was.Held = held
-		case was.Mode == ModeServe && held.apologises():
-			// It takes over an address of one that said sorry.
-			was.Since = now
-			was.Mode, was.LingerUntil = comeBack(c, now)
+		case (was.Mode == ModeServe || was.Mode == ModeBackup) && held.apologises():
+			was.Mode = ModeSorry // it takes over an address of one that said so
 		}
 		services[c.Name] = was
 	}
@@ -80,7 +78,7 @@ func shareVirtual(a, b config.Service) bool {
 // heldFor is the mode that the kernel holds for a service. Where its addresses
 // differ, that in which the most must be heeded.
 func heldFor(c config.Service, kernel map[config.Virtual]Mode) Mode {
-	order := []Mode{ModePending, ModeServe, ModeLinger, ModeSorry}
+	order := []Mode{ModePending, ModeServe, ModeBackup, ModeLinger, ModeShed, ModeSorry}
 	held := ModePending
 	for _, v := range c.Virtuals() {
 		if m := kernel[v]; slices.Index(order, m) > slices.Index(order, held) {
@@ -93,10 +91,10 @@ func heldFor(c config.Service, kernel map[config.Virtual]Mode) Mode {
 // unsure tells whether a service that serves would go down for want of results,
 // as after a reload that has brought other servers under the same pool.
 func (s Service) unsure(c config.Service, t tally) bool {
-	if s.Mode != ModeServe && s.Mode != ModeLinger {
+	if s.Own != ModeServe {
 		return false
 	}
-	need := t.need(s.Mode, c.Quorum)
+	need := t.need(s.Own, c.Quorum)
 	return !t.reaches(need, false, c.Quorum.Percent) && t.reaches(need, true, c.Quorum.Percent)
 }
 

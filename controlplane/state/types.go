@@ -109,7 +109,8 @@ type Mode uint8
 
 // The modes. ModePending: too few results yet to decide; what the kernel holds
 // is left as it is. ModeLinger: serving, while exchanges of the sorry page that
-// are still in flight are finished.
+// are still in flight are finished. ModeShed: serving, while a part of the new
+// connections get a page. ModeBackup: the servers of the sorry pool serve.
 const (
 	ModePending Mode = iota
 	ModeServe
@@ -140,21 +141,35 @@ func (m Mode) String() string {
 
 // Service is what was decided on a virtual service.
 type Service struct {
-	Name        string
-	Mode        Mode
-	Orphans     config.Orphans // never auto: pass, reset or drop
-	Live        int            // servers that are up
-	Pool        string         // whose servers were counted
-	Reason      string         // "2 of 2 servers up", "0 of 2 servers up, quorum 1"
-	Since       time.Time
-	LingerUntil time.Time // only in ModeLinger
-	Page        string    // name of the page in force, to be shown now or in the next outage; empty: none
-	Shed        float64   // only in ModeShed: the part of new connections that get the page
-	Override    Override  // in force
-	DecideBy    time.Time // only in ModePending: then unknown counts as down
-	// Held, only in ModePending, is what the kernel goes on with until then;
-	// ModePending: nothing, or it is not known.
+	Name    string
+	Mode    Mode
+	Orphans config.Orphans // never auto: pass, reset or drop
+	Live    int            // servers that are up
+	Pool    string         // whose servers were counted
+	Reason  string         // "2 of 2 servers up", "0 of 2 servers up, quorum 1"
+	Since   time.Time
+	// LingerUntil is when exchanges of the page that are in flight are given up;
+	// in ModeLinger, and in ModeBackup after a time of the page; else zero.
+	LingerUntil time.Time
+	Page        string   // name of the page in force, to be shown now or in the next outage; empty: none
+	Shed        float64  // only in ModeShed: the part of new connections that get the page
+	Override    Override // in force
+	// Own is what its own servers alone would make of it, whoever says otherwise:
+	// ModePending, ModeServe or ModeSorry.
+	Own      Mode
+	Overload Overload
+	DecideBy time.Time // only while Own is ModePending: then unknown counts as down
+	// Held, only while Own is ModePending, is what the kernel goes on with until
+	// then; ModePending: nothing, or it is not known.
 	Held Mode
+}
+
+// Overload tells whether a service has more load than it is meant to carry, and
+// since when that is so or not so.
+type Overload struct {
+	On    bool
+	Since time.Time // zero: it never had
+	Why   string    // "12000 connections, limit 10000"; empty unless On
 }
 
 // Event is what State is changed by.

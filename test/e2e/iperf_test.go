@@ -8,9 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -88,7 +86,7 @@ func cmdIperf(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // cmdResets wants so many open connections of the client, and of the servers, to
-// have been cut off, by either end (RFC 4022, tcpEstabResets).
+// have been cut off.
 func cmdResets(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: resets N")
@@ -98,7 +96,7 @@ func cmdResets(ts *testscript.TestScript, _ bool, args []string) {
 	s := stageOf(ts)
 	counts, got := map[string]int{}, 0
 	for name, host := range s.hosts() {
-		n, err := estabResets(host)
+		n, err := host.Resets()
 		ts.Check(err)
 		counts[name] = n
 		got += n
@@ -115,29 +113,4 @@ func (s *stage) hosts() map[string]netlab.Host {
 		hosts[r.name] = r.host
 	}
 	return hosts
-}
-
-func estabResets(h netlab.Host) (n int, err error) {
-	var data []byte
-	err = h.Do(func() (err error) {
-		data, err = os.ReadFile("/proc/thread-self/net/snmp")
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	var names []string
-	for line := range strings.Lines(string(data)) {
-		words := strings.Fields(line)
-		if words[0] != "Tcp:" {
-			continue
-		}
-		for i, name := range names {
-			if name == "EstabResets" {
-				return strconv.Atoi(words[i])
-			}
-		}
-		names = words
-	}
-	return 0, errors.New("/proc/net/snmp has no EstabResets")
 }

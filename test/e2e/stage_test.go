@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/test/daemon"
 	"github.com/maitred-lb/maitred/test/netlab"
 )
 
@@ -28,8 +29,7 @@ type stage struct {
 
 	lab     *netlab.Lab
 	servers []*realServer
-	daemon  *netlab.Command
-	exited  chan error
+	daemon  *daemon.Daemon // nil: none runs
 	log     *os.File
 
 	visits    map[string]*visitors
@@ -111,8 +111,8 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	case "kill":
 		s.kill()
 	case "stop":
-		ts.Check(s.daemon.Process.Signal(os.Interrupt))
-		ts.Check(s.wait(20 * time.Second))
+		ts.Check(s.daemon.Stop())
+		s.daemon = nil
 	case "reload":
 		r, err := s.client().Reload(context.Background())
 		ts.Check(err)
@@ -132,13 +132,11 @@ func (s *stage) start(ts *testscript.TestScript) {
 		ts.Check(err)
 		s.log = log
 	}
-	daemon := s.lab.Director.Command(context.Background(), s.bin, "--config", ts.MkAbs("maitred.yaml"), "run")
-	daemon.Env = storyEnv(ts)
-	daemon.Stdout, daemon.Stderr = s.log, s.log
-	ts.Check(daemon.Start())
-	s.daemon, s.exited = daemon, make(chan error, 1)
-	go func(c *netlab.Command, done chan<- error) { done <- c.Wait() }(s.daemon, s.exited)
-	s.until(ts, 30*time.Second, "the daemon answers", func(api.Status) bool { return true })
+	var err error
+	s.daemon, err = daemon.Start(s.lab.Director.Namespace, daemon.Options{
+		Program: s.bin, Config: ts.MkAbs("maitred.yaml"), Socket: s.socket(), Env: storyEnv(ts), Log: s.log,
+	})
+	ts.Check(err)
 }
 
 // storyEnv hands the story's addresses to the programs it runs.
@@ -151,46 +149,22 @@ func storyEnv(ts *testscript.TestScript) []string {
 }
 
 func (s *stage) kill() {
-	_ = s.daemon.Process.Kill()
-	_ = s.wait(20 * time.Second)
+	s.daemon.Kill()
+	s.daemon = nil
 }
 
-func (s *stage) wait(limit time.Duration) error {
-	select {
-	case err := <-s.exited:
-		s.daemon = nil
-		return err
-	case <-time.After(limit):
-		return fmt.Errorf("the daemon has not ended within %v", limit)
-	}
-}
+func (s *stage) socket() string { return filepath.Join(s.work, "maitred.sock") }
 
-func (s *stage) client() *api.Client { return api.NewClient(filepath.Join(s.work, "maitred.sock")) }
+func (s *stage) client() *api.Client { return api.NewClient(s.socket()) }
 
 // until waits for a status that is as it should be.
 func (s *stage) until(ts *testscript.TestScript, limit time.Duration, what string, ok func(api.Status) bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	var last api.Status
-	var lastErr error
-	for ctx.Err() == nil {
-		status, err := s.client().Status(ctx)
-		if err == nil && ok(status) {
-			return
-		}
-		if err == nil {
-			last = status
-		} else if ctx.Err() == nil {
-			lastErr = err
-		}
-		select {
-		case err := <-s.exited:
-			s.daemon = nil
-			ts.Fatalf("the daemon ended: %v", err)
-		case <-time.After(20 * time.Millisecond):
-		}
+	if s.daemon == nil {
+		ts.Fatalf("no daemon runs to wait until %s", what)
 	}
-	ts.Fatalf("waited %v until %s: services %+v, servers %+v, last error %v", limit, what, last.Services, last.Servers, lastErr)
+	if err := s.daemon.Await(limit, ok); err != nil {
+		ts.Fatalf("until %s: %v", what, err)
+	}
 }
 
 func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {

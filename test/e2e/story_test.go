@@ -3,13 +3,11 @@
 package e2e
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/maitred-lb/maitred/test/daemon"
 	"github.com/maitred-lb/maitred/test/kernel"
 )
 
@@ -49,7 +47,7 @@ import (
 //	director|client COMMAND         runs a program in that host
 func TestStories(t *testing.T) {
 	kernel.RequireBPF(t)
-	bin := maitred(t)
+	bin := daemon.Program(t)
 	all, err := stories()
 	if err != nil {
 		t.Fatal(err)
@@ -101,28 +99,4 @@ func sizes() map[string]string {
 		return map[string]string{"BIG": "10MB", "FLOOD": "30000"}
 	}
 	return map[string]string{"BIG": "100MB", "FLOOD": "1000000"}
-}
-
-// maitred finds the program under test: MAITRED in the environment, or on PATH
-// as in the virtual machine, or built from this tree.
-func maitred(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("MAITRED"); path != "" {
-		return path
-	}
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		path, err := exec.LookPath("maitred")
-		if err != nil {
-			t.Fatal("neither a Go tool to build maitred with nor maitred itself is here: set MAITRED")
-		}
-		return path
-	}
-	path := filepath.Join(t.TempDir(), "maitred")
-	build := exec.CommandContext(t.Context(), goTool, "build", "-o", path, "../../cmd/maitred")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build maitred: %v\n%s", err, out)
-	}
-	return path
 }

@@ -20,7 +20,7 @@ import (
 // patterns as of path.Match.
 func modulePatterns() []string {
 	return []string{
-		"veth", "dummy", "8021q", "bridge", "tun", "macvlan",
+		"veth", "dummy", "8021q", "bridge", "bonding", "tun", "macvlan",
 		"ip_vs*", "nf_conntrack", "nf_defrag_ipv[46]",
 		"ipip", "sit", "ip6_tunnel", "ip_tunnel", "fou", "fou6", "ip_gre", "ip6_gre", "pktgen",
 		"sch_ingress", "sch_netem", "cls_bpf", "act_bpf", "act_mirred", "act_gact",

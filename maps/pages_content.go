@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package maps
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/maitred-lb/maitred/bpf"
+)
+
+// PageMemory is what a page costs in the kernel, and what each of its variants
+// does, in bytes.
+const PageMemory = 32 + 24*maxVariants + 4*32768 + 65536 + 2048
+
+// maxPage is PAGE_MAX of bpf/include/types.h, maxVariants VARIANTS_MAX and
+// maxBurst BURST_MAX.
+const (
+	maxPage     = 65534
+	maxVariants = 31
+	maxBurst    = 10
+)
+
+// check tells what keeps a page and its variants from the kernel.
+func (p Page) check() error {
+	if p.ID == 0 {
+		return errors.New("it has no identity")
+	}
+	if len(p.Variants) > maxVariants {
+		return fmt.Errorf("%d variants: %d are the most", len(p.Variants), maxVariants)
+	}
+	if err := p.checkBytes(); err != nil {
+		return err
+	}
+	for i, v := range p.Variants {
+		if len(v.Page.Variants) > 0 {
+			return fmt.Errorf("variant %d has variants of its own", i+1)
+		}
+		if err := v.Page.checkBytes(); err != nil {
+			return fmt.Errorf("variant %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func (p Page) checkBytes() error {
+	switch n := len(p.Response); {
+	case n == 0 || n > maxPage || p.Head < 0 || p.Head > n:
+		return fmt.Errorf("%d bytes with a header of %d: 1 to %d are possible", n, p.Head, maxPage)
+	case p.Burst < 0 || p.Burst > maxBurst:
+		return fmt.Errorf("bursts of %d segments: 1 to %d are possible", p.Burst, maxBurst)
+	}
+	return nil
+}
+
+// content is the page as the kernel reads it. Its variants are in slots.
+func (p Page) content(slots []uint32) *bpf.DirectorPage {
+	c := &bpf.DirectorPage{
+		Digest:   uint64(p.ID),
+		Length:   uint32(len(p.Response)),
+		Head:     uint32(p.Head),
+		Speech:   bpf.DirectorSpeech(p.Speech),
+		Burst:    uint32(max(1, p.Burst)),
+		Variants: uint32(len(slots)),
+	}
+	for i, slot := range slots {
+		v := p.Variants[i]
+		c.Variant[i] = bpf.DirectorVariant{
+			Slot:    slot,
+			Length:  uint16(len(v.Page.Response)),
+			Head:    uint16(v.Page.Head),
+			Coding:  bpf.DirectorCoding(v.Coding),
+			Opening: bpf.DirectorOpening(v.Opening),
+		}
+		if v.Host != "" {
+			c.Variant[i].Host = HostDigest(v.Host)
+		}
+	}
+	copy(c.Bytes[:], p.Response)
+	copy(c.Sums[:], p.Sums)
+	return c
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clients
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/color"
+	"image/png"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Where the pictures of the pages go, out of the repository's sight.
+const screenshots = "screenshots"
+
+// chromium runs the browser without a window. What it would fetch for itself it
+// could not reach.
+func (s *stage) chromium(ctx context.Context, args ...string) said {
+	const width, height = 800, 600
+	return s.ask(ctx, append([]string{
+		"chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+		"--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--user-data-dir=" + filepath.Join(s.dir, "profile"),
+		fmt.Sprintf("--window-size=%d,%d", width, height),
+	}, args...)...)
+}
+
+// TestChromiumShowsThePage wants the page to be seen, read and known for an error.
+func TestChromiumShowsThePage(t *testing.T) {
+	s := newStage(t, "tc", pageServices()...)
+	for family, vip := range map[string]netip.Addr{"ipv4": s.VIP4, "ipv6": s.VIP6} {
+		for _, v := range pageServices() {
+			url := fmt.Sprintf("http://%s/", netip.AddrPortFrom(vip, v.port))
+			t.Run(family+"/"+v.name, func(t *testing.T) { s.unhurt(t, func() { s.wantSeen(t, url, v.name+"-"+family+".png") }) })
+		}
+	}
+}
+
+func (s *stage) wantSeen(t *testing.T, url, picture string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	shot, err := filepath.Abs(filepath.Join(screenshots, picture))
+	if err == nil {
+		err = errors.Join(os.MkdirAll(screenshots, 0o755), os.RemoveAll(shot))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(s.dir, "net.json")
+	answer := s.chromium(ctx, "--screenshot="+shot, "--log-net-log="+log, url)
+	if answer.ended != nil {
+		t.Fatalf("%v: %s", answer.ended, answer.err)
+	}
+	if statuses, err := readNetLog(log); err != nil || !slices.Contains(statuses, "HTTP/1.1 502 Service temporarily down") {
+		t.Errorf("the browser's log has the statuses %q, %v", statuses, err)
+	}
+	if err := wantPicture(shot); err != nil {
+		t.Errorf("%s: %v", shot, err)
+	}
+	t.Logf("the page as Chromium shows it: %s", shot)
+	dom := s.chromium(ctx, "--dump-dom", url)
+	if dom.ended != nil || !strings.Contains(dom.out, "<h1>"+headline+"</h1>") {
+		t.Errorf("%v: the browser's document is %.500q", dom.ended, dom.out)
+	}
+}
+
+// readNetLog finds the first lines of all responses in what --log-net-log wrote.
+func readNetLog(path string) ([]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var log struct {
+		Events []struct {
+			Params struct {
+				Headers json.RawMessage `json:"headers"` // lines of responses, but not of all else
+			} `json:"params"`
+		} `json:"events"`
+	}
+	if err := json.Unmarshal(data, &log); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	var out []string
+	for _, event := range log.Events {
+		var lines []string
+		if json.Unmarshal(event.Params.Headers, &lines) == nil && len(lines) > 0 && strings.HasPrefix(lines[0], "HTTP/") {
+			out = append(out, lines[0])
+		}
+	}
+	return out, nil
+}
+
+// wantPicture wants a PNG in the page's colour with something white written on it.
+func wantPicture(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	picture, err := png.Decode(file)
+	if err != nil {
+		return err
+	}
+	colours := map[color.RGBA]int{}
+	all := picture.Bounds()
+	for y := all.Min.Y; y < all.Max.Y; y++ {
+		for x := all.Min.X; x < all.Max.X; x++ {
+			colours[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
+		}
+	}
+	pixels, white := all.Dx()*all.Dy(), colours[color.RGBA{0xff, 0xff, 0xff, 0xff}]
+	if pixels < 800*400 {
+		return fmt.Errorf("the picture is %v", all)
+	}
+	if colours[background] < pixels*8/10 || white < 200 {
+		return fmt.Errorf("%d of %d pixels have the page's colour, %d are white", colours[background], pixels, white)
+	}
+	return nil
+}
