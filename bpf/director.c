@@ -14,6 +14,7 @@
 #include "judge.h"
 #include "probe.h"
 #include "service.h"
+#include "speech.h"
 #include "tables.h"
 #include "transport.h"
 
@@ -64,6 +65,7 @@ static __always_inline enum verdict parse(const struct frame *f,
 
 STEP(judge, svc &&r, judge(f, p, svc, r), const struct service *svc,
      struct reply *r)
+STEP(speak, r, speak(f, p, r), struct reply *r)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
 STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
 STEP(back, w, nat_back(f, p, w), struct way *w)
@@ -145,6 +147,8 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	w->service = svc->id;
 	if (svc->mode != MODE_SERVE)
 		v = DO(judge, f, p, svc, r);
+	if (v == SPEAK)
+		v = DO(speak, f, p, r);
 	/* Without a page flows that are known go on, and nothing is begun. */
 	w->closed = v == PASS_NO_PAGE;
 	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||
