@@ -63,8 +63,10 @@ static __always_inline enum verdict parse(const struct frame *f,
 	return v;
 }
 
-STEP(judge, svc &&r, judge(f, p, svc, r), const struct service *svc,
-     struct reply *r)
+STEP(judge, svc &&r, judge(f, p, svc, r, mode), const struct service *svc,
+     struct reply *r, enum service_mode mode)
+STEP(judge_new, svc &&r, judge_new(f, p, svc, r, mode),
+     const struct service *svc, struct reply *r, enum service_mode mode)
 STEP(speak, r, speak(f, p, r), struct reply *r)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
 STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
@@ -76,16 +78,21 @@ STEP(requote, true, requote(f, p))
 STEP(expired, true, icmp_expired(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
 
-/* Delivers the packet to the way's server. */
+/*
+ * Delivers the packet to the way's server. Where it has not got there yet, the
+ * flow is still to begin.
+ */
 static __always_inline enum verdict
 send(const struct frame *f, struct packet *p, struct way *w, enum verdict v)
 {
 	__u32 bytes = frame_length(f);
 
 	v = DO(deliver, f, p, w, v);
-	if (v >= FORWARD_FLOW && v <= FORWARD_PROBE)
+	if ((v >= FORWARD_FLOW && v <= FORWARD_PROBE) ||
+	    (v == PASS_LOCAL && !f->xdp))
 		tally(w, bytes);
-	else if (v == PASS_DEFERRED && w->opens)
+	else if (w->opens &&
+		 (v == PASS_DEFERRED || v == PASS_LOCAL || v == ANSWER_EXPIRED))
 		flow_defer(p, w);
 	return v;
 }
@@ -106,8 +113,6 @@ static __always_inline enum verdict forward(const struct frame *f,
 		return unforwarded;
 	if (f->xdp && (p->part != PART_WHOLE || p->hops <= 1))
 		return PASS_DEFERRED;
-	if (p->hops <= 1)
-		return ANSWER_EXPIRED;
 	w->now = bpf_ktime_get_coarse_ns();
 	v = choose(p, w, r);
 	if (v != FORWARD_FLOW && v != FORWARD_OPEN)
@@ -146,7 +151,8 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 		return answered(f, p, w);
 	w->service = svc->id;
 	if (svc->mode != MODE_SERVE)
-		v = DO(judge, f, p, svc, r);
+		v = is_new(p) ? DO(judge_new, f, p, svc, r, svc->mode) :
+				DO(judge, f, p, svc, r, svc->mode);
 	if (v == SPEAK)
 		v = DO(speak, f, p, r);
 	/* Without a page flows that are known go on, and nothing is begun. */
@@ -273,9 +279,11 @@ int maitred_probe(struct __sk_buff *ctx)
 	v = choose(&p, &w, &r);
 	if (v == FORWARD_FLOW || v == FORWARD_OPEN)
 		v = send(&f, &p, &w, FORWARD_PROBE);
-	if (v != FORWARD_PROBE && v < DROP_ACK)
+	if (v != FORWARD_PROBE && v != PASS_LOCAL && v < DROP_ACK)
 		v = DROP_NO_ROUTE;
 	count(w.service, v, bytes);
+	if (v == PASS_LOCAL)
+		return frame_pass(&f);
 	return v == FORWARD_PROBE ? p.action : frame_drop(&f);
 }
 

@@ -115,10 +115,20 @@ func TestServe(t *testing.T) {
 }
 
 // TestLinger: a service that is back ends the exchanges of its page, and gets
-// everything else.
+// everything else; so does one that turns a part of the new connections away, of
+// which there is none here.
 func TestLinger(t *testing.T) {
+	for name, mode := range map[string]DirectorServiceMode{
+		"linger": DirectorServiceModeMODE_LINGER, "shed": DirectorServiceModeMODE_SHED,
+	} {
+		t.Run(name, func(t *testing.T) { testLinger(t, mode) })
+	}
+}
+
+func testLinger(t *testing.T, mode DirectorServiceMode) {
+	t.Helper()
 	r := newRig(t)
-	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_LINGER, Page: [2]uint32{1, 0}})
+	r.serve(t, DirectorService{Mode: mode, Page: [2]uint32{1, 0}})
 	page := testPage(pageLength, headLength)
 	each(t, func(t *testing.T, e exchange) {
 		for _, c := range append(flagCases(), flagCase{name: "syn", flags: packet.SYN}) {
@@ -153,7 +163,7 @@ func TestLinger(t *testing.T) {
 func TestOthersAreNotTakenForOurs(t *testing.T) {
 	r := newRig(t)
 	rows := map[DirectorVerdict]DirectorService{
-		DirectorVerdictPASS_LINGER:  {Mode: DirectorServiceModeMODE_LINGER},
+		DirectorVerdictPASS_LINGER:  {Mode: DirectorServiceModeMODE_SHED, Shed: 1 << 31},
 		DirectorVerdictPASS_ORPHAN:  {Mode: DirectorServiceModeMODE_SORRY, Orphans: DirectorOrphanFateORPHAN_PASS},
 		DirectorVerdictANSWER_RESET: {Mode: DirectorServiceModeMODE_SORRY},
 	}

@@ -205,7 +205,7 @@ func uptimeNS(t testing.TB) int64 {
 	return ts.Nano()
 }
 
-func (r *forwardRig) tally(t testing.TB, row uint32) (sum DirectorTally) {
+func (r *rig) tally(t testing.TB, row uint32) (sum DirectorTally) {
 	t.Helper()
 	var each []DirectorTally
 	if err := r.Tallies.Lookup(row, &each); err != nil {

@@ -47,9 +47,7 @@ func newNATWire(t *testing.T, vip func(*netlab.Lab) netip.Addr, k natKind, xdp, 
 	put(t, w.Servers, uint32(1), DirectorServer{
 		Address: words(w.server.Addr()), Port: wirePort(k.port), Method: k.method, State: DirectorServerStateSERVER_UP,
 	})
-	for id, protocol := range map[uint32]uint8{id4: packet.ProtoTCP, idUDP4: packet.ProtoUDP} {
-		w.forward(t, id, protocol)
-	}
+	w.ringOf(t, 1)
 	w.attach(t, xdp)
 	err := errors.Join(
 		w.lab.Client.TxChecksum("eth0", offload), host.TxChecksum("eth0", offload),
@@ -61,14 +59,22 @@ func newNATWire(t *testing.T, vip func(*netlab.Lab) netip.Addr, k natKind, xdp, 
 	return w
 }
 
-func (w *natWire) forward(t *testing.T, id uint32, protocol uint8) {
+// ringOf gives all new flows to the server in a row.
+func (w *natWire) ringOf(t *testing.T, row uint16) {
+	t.Helper()
+	for id, protocol := range map[uint32]uint8{id4: packet.ProtoTCP, idUDP4: packet.ProtoUDP} {
+		w.forward(t, id, protocol, row)
+	}
+}
+
+func (w *natWire) forward(t *testing.T, id uint32, protocol uint8, row uint16) {
 	t.Helper()
 	ring, err := ebpf.NewMap(w.ringSpec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ring.Close()
-	put(t, ring, uint32(0), [4]uint16{1})
+	put(t, ring, uint32(0), [4]uint16{row})
 	put(t, w.Rings, id, ring)
 	put(t, w.Forwards, id, DirectorForward{Service: endpoint(w.vip, protocol), Slots: 1})
 	put(t, w.Services, endpoint(w.vip, protocol), DirectorService{Id: id})

@@ -27,7 +27,8 @@ func (d datapath) Held() (map[config.Virtual]state.Mode, error) {
 // heldModes tells the modes of rows.
 func heldModes(rows map[maps.Key]maps.Service) map[config.Virtual]state.Mode {
 	modes := map[maps.Mode]state.Mode{
-		maps.ModeServe: state.ModeServe, maps.ModeSorry: state.ModeSorry, maps.ModeLinger: state.ModeLinger,
+		maps.ModeServe: state.ModeServe, maps.ModeSorry: state.ModeSorry,
+		maps.ModeLinger: state.ModeLinger, maps.ModeShed: state.ModeShed,
 	}
 	held := make(map[config.Virtual]state.Mode, len(rows))
 	for key, row := range rows {

@@ -85,10 +85,10 @@ func TestNotForwarding(t *testing.T) {
 func TestHeldModesByProtocol(t *testing.T) {
 	at := netip.MustParseAddrPort("192.0.2.10:53")
 	held := heldModes(map[maps.Key]maps.Service{
-		{Addr: at, Proto: 6}: {Mode: maps.ModeLinger}, {Addr: at, Proto: 17}: {Mode: maps.ModeSorry},
+		{Addr: at, Proto: 6}: {Mode: maps.ModeShed}, {Addr: at, Proto: 17}: {Mode: maps.ModeSorry},
 	})
 	for v, want := range map[config.Virtual]state.Mode{
-		{Addr: at, Proto: config.TCP}: state.ModeLinger, {Addr: at, Proto: config.UDP}: state.ModeSorry,
+		{Addr: at, Proto: config.TCP}: state.ModeShed, {Addr: at, Proto: config.UDP}: state.ModeSorry,
 	} {
 		if got, ok := held[v]; !ok || got != want {
 			t.Errorf("%v is held as %v", v, got)

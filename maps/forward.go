@@ -17,6 +17,7 @@ const (
 	MethodTUN
 	MethodNAT
 	MethodFullNAT
+	MethodLocal // this machine itself; the address is the service's own
 )
 
 // Tunnel is the outer header of MethodTUN.

@@ -46,7 +46,7 @@ func (m *Maps) Servers() (map[ServerID]Server, error) {
 
 // PutServer writes a server's row, and gives it one if need be.
 func (m *Maps) PutServer(id ServerID, s Server) error {
-	if s.State < ServerUp || s.State > ServerDown || id.Method > MethodFullNAT || id.Tunnel > TunnelGUE ||
+	if s.State < ServerUp || s.State > ServerDown || id.Method > MethodLocal || id.Tunnel > TunnelGUE ||
 		!id.Addr.Addr().IsValid() || s.MTU < 0 || s.Interface < 0 {
 		return fmt.Errorf("put server %s: it makes no sense: %+v, %+v", id.Addr, id, s)
 	}

@@ -1,21 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the Debian packages that are missing for what is named: demo, test
-# or check. Does nothing when all programs are there.
+# Installs the Debian packages that are missing for what is named: demo, test,
+# bench or check. Does nothing when all programs are there.
 set -eu
 
 demo="qemu-system-x86_64=qemu-system-x86 busybox=busybox-static bpftool=bpftool"
 test="$demo ipvsadm=ipvsadm nginx=nginx-light curl=curl wget=wget iperf3=iperf3 ethtool=ethtool"
 test="$test node=nodejs /usr/bin/python3=python3 javac=default-jdk-headless chromium=chromium openssl=openssl swaks=swaks"
 test="$test mariadb=mariadb-client psql=postgresql-client redis-cli=redis-tools dig=bind9-dnsutils ldapsearch=ldap-utils"
+bench="$demo nginx=nginx-light wrk=wrk"
 check="clang-19=clang-19 llvm-strip-19=llvm-19 clang-format-19=clang-format-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev"
 
 case "${1:-}" in
 demo) wanted=$demo ;;
 test) wanted=$test ;;
+bench) wanted=$bench ;;
 check) wanted=$check ;;
-*) echo "usage: $0 demo|test|check" >&2; exit 2 ;;
+*) echo "usage: $0 demo|test|bench|check" >&2; exit 2 ;;
 esac
 
 missing=

@@ -137,8 +137,8 @@ static __always_inline void flow_promote(const struct packet *p,
 }
 
 /*
- * XDP has chosen a server for a new flow and leaves its packet to tc, which is
- * to go there and must not take it for the flow's second.
+ * A server has been chosen for a new flow, whose packet does not get there yet:
+ * XDP leaves it to tc, which must not take it for the flow's second.
  */
 static __always_inline void flow_defer(const struct packet *p,
 				       const struct way *w)

@@ -5,38 +5,68 @@
 #include "exchange.h"
 #include "syn.h"
 
-/* What a packet to a service that is not simply serving deserves. */
-static __always_inline enum verdict judge(const struct frame *f,
-					  const struct packet *p,
-					  const struct service *svc,
-					  struct reply *r)
+static __always_inline bool is_new(const struct packet *p)
 {
-	bool linger = svc->mode == MODE_LINGER;
+	return p->protocol == IPPROTO_TCP && p->part == PART_WHOLE &&
+	       (p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+/*
+ * A new connection. Which of them are turned away while others are admitted goes by
+ * the hash in the cookie, which has no part but the two ends, the key and the page:
+ * a SYN that is sent again meets the same fate.
+ */
+static __always_inline enum verdict
+judge_new(const struct frame *f, const struct packet *p,
+	  const struct service *svc, struct reply *r, enum service_mode mode)
+{
+	__u32 zero = 0;
+	const struct setting *s = bpf_map_lookup_elem(&settings, &zero);
+	enum verdict v;
+
+	if (!s || !svc->page[svc->current & 1])
+		return mode == MODE_SORRY ? PASS_NO_PAGE : PASS_LINGER;
+	if (mode == MODE_LINGER)
+		return PASS_LINGER;
+	v = on_syn(f, p, s, svc, r);
+	if (mode == MODE_SORRY || (r->seq & ~COOKIE_FIELD) < svc->shed)
+		return v;
+	r->flags = 0;
+	return PASS_LINGER;
+}
+
+/*
+ * What a packet to a service that is not simply serving deserves. In any mode but
+ * MODE_SORRY, what is of no exchange is the real servers'.
+ */
+static __always_inline enum verdict
+judge(const struct frame *f, const struct packet *p, const struct service *svc,
+      struct reply *r, enum service_mode mode)
+{
+	bool sorry = mode == MODE_SORRY;
 	const struct page *page;
 	struct cookie c = {};
 	__u32 zero = 0;
 	const struct setting *s = bpf_map_lookup_elem(&settings, &zero);
 
 	if (p->protocol != IPPROTO_TCP)
-		return linger ? PASS_LINGER : PASS_NO_PAGE;
+		return sorry ? PASS_NO_PAGE : PASS_LINGER;
 	if (!s || !svc->page[svc->current & 1])
-		return PASS_NO_PAGE;
-	if (p->part == PART_FIRST && !linger)
+		return sorry ? PASS_NO_PAGE : PASS_LINGER;
+	if (p->part == PART_FIRST && sorry)
 		return svc->orphans == ORPHAN_PASS ? PASS_ORPHAN :
 						     DROP_FRAGMENT;
 	if (p->part == PART_FIRST)
 		return PASS_LINGER;
-	if ((p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN)
-		return linger ? PASS_LINGER : on_syn(f, p, s, svc, r);
 	if (!(p->flags & (TCP_ACK | TCP_RST)) ||
 	    (p->flags & (TCP_SYN | TCP_FIN)) == (TCP_SYN | TCP_FIN))
-		return linger ? PASS_LINGER : DROP_FLAGS;
+		return sorry ? DROP_FLAGS : PASS_LINGER;
 	if (p->flags & TCP_ACK && !(p->flags & TCP_SYN)) {
 		page = cookie_read(p, s, svc, &c);
-		if (page && ours(p, svc, &c, page))
+		if (page && ours(p, svc, &c, page, mode))
 			return on_exchange(f, p, &c, page, r);
 	}
-	return linger ? PASS_LINGER : on_orphan(p, s, svc, r);
+	return sorry ? on_orphan(p, s, svc, r) : PASS_LINGER;
 }
 
 #endif

@@ -177,14 +177,13 @@ static __always_inline bool speech_stops(const struct page *page, __u32 offset)
  * of others are passed on, the offset must also be one at which a segment of
  * ours ends.
  */
-static __always_inline bool ours(const struct packet *p,
-				 const struct service *svc,
-				 const struct cookie *c,
-				 const struct page *page)
+static __always_inline bool
+ours(const struct packet *p, const struct service *svc, const struct cookie *c,
+     const struct page *page, enum service_mode mode)
 {
 	if (p->payload != p->l4 + sizeof(struct tcphdr))
 		return false;
-	if (svc->mode == MODE_SORRY && svc->orphans != ORPHAN_PASS)
+	if (mode == MODE_SORRY && svc->orphans != ORPHAN_PASS)
 		return true;
 	return c->offset % GRID == 0 ||
 	       c->offset % segment_size(c->class) == 0 ||

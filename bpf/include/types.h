@@ -226,7 +226,7 @@ enum flow_state {
 	FLOW_FIN, /* an end has said that it sends no more */
 	FLOW_RESET,
 	FLOW_UDP,
-	FLOW_PICKED, /* by XDP; its first packet is still to come by tc */
+	FLOW_PICKED, /* its first packet is still to come: from XDP by tc, mostly */
 } __attribute__((packed)); /* one byte */
 
 /*

@@ -15,7 +15,7 @@ enum verdict {
 	PASS_FRAGMENT, /* not the first, and that one did not come by here */
 	PASS_NO_SERVICE,
 	PASS_SERVED, /* others forward the service */
-	PASS_LINGER, /* the service is back and the packet is of no exchange */
+	PASS_LINGER, /* of no exchange of the page, and the real servers are there */
 	PASS_ORPHAN,
 	PASS_NO_PAGE,
 	PASS_NO_SERVER, /* none is up: the kernel refuses the client */

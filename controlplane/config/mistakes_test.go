@@ -90,7 +90,7 @@ func TestMistakesOfPages(t *testing.T) {
 		"named none":         {minimal + "pages: [{name: none}]\n", []string{`maitred.yaml:4: pages[0].name: "none" stands for no page: choose another name`}},
 		"status 99":          {pages("status: 99"), []string{"maitred.yaml:5: pages[0].status: 99 is not an HTTP status: 200 to 599"}},
 		"status 204":         {pages("status: 204"), []string{"maitred.yaml:5: pages[0].status: a response with status 204 has no body: use 502 or 503"}},
-		"header injection":   {pages(`reason: "a\r\nX: b", headers: [{name: A, value: "b\nC: d"}]`), []string{"maitred.yaml:5: pages[0].headers[0].value: has a line break, which would end the header line", "maitred.yaml:5: pages[0].reason: has a line break, which would end the header line"}},
+		"header injection":   {pages(`reason: "a\r\nX: b", headers: [{name: A, value: "b\nC: d"}]`), []string{"maitred.yaml:5: pages[0].headers[0].value: has a line break, which would end the line", "maitred.yaml:5: pages[0].reason: has a line break, which would end the line"}},
 		"nameless header":    {pages("headers: [{value: x}]"), []string{"maitred.yaml:5: pages[0].headers[0].name: is missing"}},
 		"own content length": {pages("headers: [{name: content-length, value: 1}]"), []string{"maitred.yaml:5: pages[0].headers[0].name: content-length is not yours to set: every page is whole, closes its connection and may not be stored"}},
 		"long header":        {pages("headers: [{name: A, value: " + strings.Repeat("x", 520) + "}]"), []string{"maitred.yaml:5: pages[0].headers: status line and header take 671 bytes, at most 536 are possible"}},

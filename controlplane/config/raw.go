@@ -128,6 +128,9 @@ type rawQuorum struct {
 
 type rawSorry struct {
 	Page    string        `mapstructure:"page"`
+	Pool    string        `mapstructure:"pool"`
+	Server  string        `mapstructure:"server"`
+	TLS     rawTLS        `mapstructure:"tls"`
 	Linger  time.Duration `mapstructure:"linger"`
 	Orphans string        `mapstructure:"orphans"`
 }

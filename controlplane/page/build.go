@@ -3,23 +3,34 @@
 package page
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Spec says what a sorry page is to be.
+// Spec says what a sorry page is to be. Protocol.Takes tells which of the fields
+// count for which protocol.
 type Spec struct {
-	Status      int // 200 to 599 without 204, 205 and 304, which have no body
+	Protocol    Protocol // empty: HTTP
+	Status      int      // 200 to 599 without 204, 205 and 304, which have no body
 	Reason      string
 	ContentType string // empty: no such line
 	Body        []byte
 	RetryAfter  time.Duration // whole seconds; zero: no such line
 	Headers     []Header      // further lines, in this order
+	Compress    bool          // offer the body in codings that make it shorter
+	Burst       int           // segments that are sent at once, 1 to MaxBurst; zero: as the length asks
+	Hosts       []HostSpec    // what some hosts have instead
+	Text        string        // one sentence for people
+	Bytes       []byte        // of a protocol that is not known here
+}
+
+// HostSpec is the page of some hosts.
+type HostSpec struct {
+	Hosts []string // names or addresses, without ports
+	Spec  Spec     // of HTTP; Burst and Hosts do not count
 }
 
 // Header is one line of the response's header.
@@ -34,87 +45,49 @@ type FieldError struct {
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// Build makes the image of an HTTP/1.1 response (RFC 9112) that ends with the
-// connection and that nobody may store. All mistakes are reported at once, as
+// Build makes the image of a page. All mistakes are reported at once, as
 // FieldErrors in an error made by errors.Join.
 func Build(s Spec) (Image, error) {
-	if err := s.check(); err != nil {
+	p, ok := s.Protocol.lookup()
+	if !ok {
+		return Image{}, &FieldError{"protocol", fmt.Sprintf("%q is not a protocol", s.Protocol)}
+	}
+	if p.name == HTTP {
+		return buildHTTP(s)
+	}
+	response, head, err := p.make(s)
+	if err != nil {
 		return Image{}, err
 	}
-	head := s.head()
-	if len(head) > MaxHead {
-		return Image{}, &FieldError{"headers", fmt.Sprintf(
-			"status line and header take %d bytes, at most %d are possible", len(head), MaxHead)}
+	if len(response) > p.most {
+		return Image{}, &FieldError{p.speaks(), fmt.Sprintf(
+			"makes %d bytes of %s, at most %d are possible: shorten it by %d",
+			len(response), p.name, p.most, len(response)-p.most)}
 	}
-	if total := len(head) + len(s.Body); total > MaxLength {
-		return Image{}, &FieldError{"body", fmt.Sprintf(
-			"header (%d bytes) and body (%d bytes) take %d bytes, at most %d are possible: shorten the body by %d",
-			len(head), len(s.Body), total, MaxLength, total-MaxLength)}
-	}
-	return newImage(append(head, s.Body...), len(head)), nil
+	return newImage(response, head, p.speech).sealed(), nil
 }
 
-func (s Spec) head() []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", s.Status, s.Reason)
-	if s.ContentType != "" {
-		fmt.Fprintf(&b, "Content-Type: %s\r\n", s.ContentType)
-	}
-	fmt.Fprintf(&b, "Content-Length: %d\r\n", len(s.Body))
-	b.WriteString("Connection: close\r\nCache-Control: no-store\r\n")
-	if s.RetryAfter > 0 {
-		fmt.Fprintf(&b, "Retry-After: %d\r\n", s.RetryAfter/time.Second)
-	}
-	for _, h := range s.Headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, h.Value)
-	}
-	b.WriteString("\r\n")
-	return b.Bytes()
-}
-
-func (s Spec) check() error {
-	var errs []error
-	bad := func(field, format string, args ...any) {
-		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
-	}
-	switch {
-	case s.Status < 100 || s.Status > 599:
-		bad("status", "%d is not an HTTP status: 200 to 599", s.Status)
-	case s.Status < 200 || s.Status == http.StatusNoContent ||
-		s.Status == http.StatusResetContent || s.Status == http.StatusNotModified:
-		bad("status", "a response with status %d has no body: use 502 or 503", s.Status)
-	}
-	if problem := badText(s.Reason); problem != "" {
-		bad("reason", "%s", problem)
-	}
-	if problem := badText(s.ContentType); problem != "" {
-		bad("content_type", "%s", problem)
-	}
-	if s.RetryAfter < 0 || s.RetryAfter%time.Second != 0 {
-		bad("retry_after", "%v is not a number of whole seconds", s.RetryAfter)
-	}
-	for i, h := range s.Headers {
-		if problem := badName(h.Name); problem != "" {
-			bad(fmt.Sprintf("headers[%d].name", i), "%s", problem)
-		}
-		if problem := badText(h.Value); problem != "" {
-			bad(fmt.Sprintf("headers[%d].value", i), "%s", problem)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// badText tells what keeps s from standing in a header line. A line break would
-// let it end the line and begin another.
+// badText tells what keeps s from standing in a line. A line break would let it
+// end the line and begin another.
 func badText(s string) string {
 	for i := range len(s) {
-		switch c := s[i]; {
+		if s[i] > 0x7f {
+			return "has a character outside ASCII, which does not fit there"
+		}
+	}
+	return badUnicode(s)
+}
+
+// badUnicode is badText where any character may stand.
+func badUnicode(s string) string {
+	for _, c := range s {
+		switch {
 		case c == '\r' || c == '\n':
-			return "has a line break, which would end the header line"
+			return "has a line break, which would end the line"
 		case c < ' ' && c != '\t' || c == 0x7f:
-			return fmt.Sprintf("has the control character %s", strconv.QuoteRune(rune(c)))
-		case c > 0x7f:
-			return "has a character outside ASCII, which a header cannot carry"
+			return fmt.Sprintf("has the control character %s", strconv.QuoteRune(c))
+		case c == '\uFFFD':
+			return "is not UTF-8"
 		}
 	}
 	if s != strings.TrimSpace(s) {
@@ -123,30 +96,29 @@ func badText(s string) string {
 	return ""
 }
 
-// badName tells what keeps name from being a header's name of the operator's
-// own.
-func badName(name string) string {
-	if name == "" {
-		return "is missing"
-	}
-	for i := range len(name) {
-		if !tokenChar(name[i]) {
-			return fmt.Sprintf("%q is not a header name: letters, digits and !#$%%&'*+-.^_`|~", name)
+// under puts the fields of an error below another field.
+func under(field string, err error) error {
+	var out []error
+	for _, err := range each(err) {
+		if inner, ok := errors.AsType[*FieldError](err); ok {
+			err = &FieldError{field + "." + inner.Field, inner.Problem}
 		}
+		out = append(out, err)
 	}
-	switch http.CanonicalHeaderKey(name) {
-	case "Content-Type":
-		return "use content_type for Content-Type"
-	case "Retry-After":
-		return "use retry_after for Retry-After"
-	case "Content-Length", "Connection", "Cache-Control", "Transfer-Encoding", "Trailer", "Upgrade", "Keep-Alive":
-		return fmt.Sprintf("%s is not yours to set: every page is whole, closes its connection and may not be stored", name)
-	}
-	return ""
+	return errors.Join(out...)
 }
 
-// tokenChar is tchar of RFC 9110, section 5.6.2.
-func tokenChar(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+// each takes apart what errors.Join put together.
+func each(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err)
+	if !ok {
+		return []error{err}
+	}
+	return joined.Unwrap()
 }

@@ -2,6 +2,11 @@
 
 package page
 
+import (
+	"encoding/binary"
+	"hash/fnv"
+)
+
 // MaxLength is the most bytes that a response may have, header and body: the
 // offset of a byte, and of the FIN after the last, must fit 16 bits of the
 // cookie.
@@ -76,3 +81,61 @@ const (
 	OpeningHTTP Opening = ""    // a method
 	OpeningTLS  Opening = "tls" // a ClientHello
 )
+
+// largestSegment is the most bytes of a page that a packet carries; smaller ones
+// are for clients and ways that allow no more.
+const largestSegment = 1440
+
+// Segments is how many packets bytes of a page take at least.
+func Segments(length int) int { return (length + largestSegment - 1) / largestSegment }
+
+// Slots is how many places the page and its variants take in the kernel; variants
+// that are the same share one.
+func (m Image) Slots() int {
+	distinct := map[uint64]bool{}
+	for _, v := range m.Variants {
+		distinct[v.Image.Digest] = true
+	}
+	return 1 + len(distinct)
+}
+
+// Longest is the length of the longest of the page and its variants, in bytes.
+func (m Image) Longest() int {
+	n := 0
+	for _, length := range m.lengths() {
+		n = max(n, length)
+	}
+	return n
+}
+
+func (m Image) lengths() []int {
+	all := []int{len(m.Response)}
+	for _, v := range m.Variants {
+		all = append(all, len(v.Image.Response))
+	}
+	return all
+}
+
+func newImage(response []byte, head int, speech Speech) Image {
+	return Image{Response: response, Head: head, Sums: runningSums(response), Speech: speech}
+}
+
+// sealed is the image with its digest, which is never zero: that stands for "no
+// page" in the kernel.
+func (m Image) sealed() Image {
+	h := fnv.New64a()
+	number := func(n uint64) { _, _ = h.Write(binary.BigEndian.AppendUint64(nil, n)) } // a hash never fails
+	text := func(s string) { number(uint64(len(s))); _, _ = h.Write([]byte(s)) }
+	number(uint64(m.Head))
+	number(uint64(m.Burst))
+	text(string(m.Response))
+	text(string(m.Speech))
+	for _, v := range m.Variants {
+		text(v.Host)
+		text(string(v.Coding))
+		text(string(v.Opening))
+		number(v.Image.Digest)
+	}
+	m.Digest = max(h.Sum64(), 1)
+	return m
+}

@@ -4,13 +4,8 @@ package page
 
 import (
 	"encoding/binary"
-	"hash/fnv"
 	"math/bits"
 )
-
-func newImage(response []byte, head int) Image {
-	return Image{Response: response, Head: head, Sums: runningSums(response), Digest: digest(response, head)}
-}
 
 // Sum is the Internet checksum (RFC 1071), folded but not complemented, of the
 // n bytes from off on, as if they stood at the start of what is summed. It
@@ -57,13 +52,4 @@ func fold(sum uint32) uint16 {
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
 	return uint16(sum)
-}
-
-// digest is never zero, which stands for "no page" in the kernel.
-func digest(response []byte, head int) uint64 {
-	h := fnv.New64a()
-	// A hash never fails to be written to.
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(head)))
-	_, _ = h.Write(response)
-	return max(h.Sum64(), 1)
 }

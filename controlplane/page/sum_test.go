@@ -39,7 +39,7 @@ func TestSumOfEveryPart(t *testing.T) {
 		"nothing":            {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			image := newImage(b, 0)
+			image := newImage(b, 0, SpeechHTTP)
 			for off := range len(b) + 1 {
 				for n := range len(b) - off + 1 {
 					if got, want := image.Sum(off, n), naiveSum(b[off:off+n]); got != want {
@@ -52,7 +52,7 @@ func TestSumOfEveryPart(t *testing.T) {
 }
 
 func TestSumOfTheLongestPage(t *testing.T) {
-	image := newImage(bytes.Repeat([]byte{0xff}, MaxLength), 0)
+	image := newImage(bytes.Repeat([]byte{0xff}, MaxLength), 0, SpeechHTTP)
 	if got, want := len(image.Sums), MaxLength/2+1; got != want {
 		t.Fatalf("%d sums, want %d", got, want)
 	}
@@ -70,7 +70,7 @@ func TestSumOutside(t *testing.T) {
 			t.Error("a part outside the response has a sum")
 		}
 	}()
-	newImage([]byte("abc"), 0).Sum(2, 2)
+	newImage([]byte("abc"), 0, SpeechHTTP).Sum(2, 2)
 }
 
 func FuzzSum(f *testing.F) {
@@ -82,7 +82,7 @@ func FuzzSum(f *testing.F) {
 		}
 		from := int(off) % (len(b) + 1)
 		length := int(n) % (len(b) - from + 1)
-		if got, want := newImage(b, 0).Sum(from, length), naiveSum(b[from:from+length]); got != want {
+		if got, want := newImage(b, 0, SpeechHTTP).Sum(from, length), naiveSum(b[from:from+length]); got != want {
 			t.Errorf("sum of %d bytes from %d on is %#04x, want %#04x", length, from, got, want)
 		}
 	})

@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 
@@ -43,8 +44,8 @@ func Derive(s state.State, env Env) Want {
 	slices.Sort(w.Notices)
 	w.Notices = slices.Compact(w.Notices)
 	for _, c := range s.Config.Services {
-		page := w.putPage(s.Config, c)
 		decided := s.Services[c.Name]
+		page := w.putPage(s.Config, c, decided.Page)
 		if decided.Mode == state.ModePending {
 			for _, v := range c.Virtuals() {
 				w.Leave[v] = true
@@ -88,9 +89,10 @@ func settings() map[string]string {
 	return map[string]string{"expire_nodest_conn": "1", "conn_reuse_mode": "1"}
 }
 
-// putPage wants the service's page and returns its ID; zero is no page.
-func (w Want) putPage(cfg *config.Config, c config.Service) maps.PageID {
-	page, ok := cfg.Page(c.Sorry.Page)
+// putPage wants the page of that name for a service and returns its ID; zero is no
+// page.
+func (w Want) putPage(cfg *config.Config, c config.Service, name string) maps.PageID {
+	page, ok := cfg.Page(name)
 	if !ok || c.Protocol != config.TCP {
 		return 0
 	}
@@ -108,6 +110,12 @@ func row(decided state.Service, page maps.PageID) maps.Service {
 		r.Mode = maps.ModeSorry
 	case state.ModeLinger:
 		r.Mode = maps.ModeLinger
+	case state.ModeShed:
+		r.Mode, r.Shed = maps.ModeShed, share32(decided.Shed)
+	case state.ModeBackup:
+		if !decided.LingerUntil.IsZero() {
+			r.Mode = maps.ModeLinger
+		}
 	}
 	switch decided.Orphans {
 	case config.OrphansPass:
@@ -118,6 +126,11 @@ func row(decided state.Service, page maps.PageID) maps.Service {
 		r.Orphans = maps.OrphansReset
 	}
 	return r
+}
+
+// share32 is a part of one as a part of 2^32; all is one less.
+func share32(part float64) uint32 {
+	return uint32(min(part*(1<<32), math.MaxUint32))
 }
 
 // forward lists the real servers of a virtual service. A mute one, which says

@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -92,6 +93,13 @@ func TestDeriveDestinations(t *testing.T) {
 }
 
 func TestDeriveRows(t *testing.T) {
+	reserve := func(c *config.Config) {
+		c.Pools = append(c.Pools, config.Pool{Name: "spare", Servers: []config.Server{
+			{Name: "four", Address: netip.MustParseAddr("10.0.0.99"), Weight: 1}, {Name: "six", Address: netip.MustParseAddr("fd00::99"), Weight: 1}}})
+		for i := range c.Services {
+			c.Services[i].Sorry.Pool = "spare"
+		}
+	}
 	all := func(class ...state.Event) []state.Event { return class }
 	tests := []struct {
 		name   string
@@ -107,6 +115,16 @@ func TestDeriveRows(t *testing.T) {
 			maps.Service{Mode: maps.ModeLinger, Orphans: maps.OrphansPass, Page: 1}},
 		{"orphans dropped", func(c *config.Config) { c.Services[0].Sorry.Orphans = config.OrphansDrop }, all(result(a, up)),
 			maps.Service{Mode: maps.ModeServe, Orphans: maps.OrphansDrop, Page: 1}},
+		{"shed", nil, all(result(a, up), state.Overridden{Service: "shop", Override: state.Override{Mode: state.OverrideShed, Shed: 0.25, Page: "busy"}}),
+			maps.Service{Mode: maps.ModeShed, Orphans: maps.OrphansPass, Page: 2, Shed: 1 << 30}},
+		{"shed all", nil, all(result(a, up), state.Overridden{Service: "shop", Override: state.Override{Mode: state.OverrideShed, Shed: 1, Page: "busy"}}),
+			maps.Service{Mode: maps.ModeShed, Orphans: maps.OrphansPass, Page: 2, Shed: math.MaxUint32}},
+		{"said on", nil, all(result(a, up), state.Overridden{Service: "shop", Override: state.Override{Mode: state.OverrideOn, Page: "busy"}}),
+			maps.Service{Mode: maps.ModeSorry, Orphans: maps.OrphansPass, Page: 2}},
+		{"in reserve", reserve, all(result(a, hard), result(b, hard), result(c, hard)), maps.Service{Orphans: maps.OrphansPass, Page: 1}},
+		{"in reserve after the page", reserve, all(result(a, hard), result(b, hard), result(c, hard),
+			state.Overridden{Service: "shop", Override: state.Override{Mode: state.OverrideOn}}, state.Overridden{Service: "shop"}),
+			maps.Service{Mode: maps.ModeLinger, Orphans: maps.OrphansPass, Page: 1}},
 		{"no page", func(c *config.Config) { c.Services[0].Sorry.Page = "" }, all(result(a, hard), result(b, hard), result(c, hard)),
 			maps.Service{Mode: maps.ModeSorry, Orphans: maps.OrphansReset}},
 	}
@@ -116,7 +134,12 @@ func TestDeriveRows(t *testing.T) {
 			if edit == nil {
 				edit = func(*config.Config) {}
 			}
-			w := derive(edit, true, test.events...)
+			w := derive(func(c *config.Config) {
+				busy := closed(2)
+				busy.Name = "busy"
+				c.Pages = append(c.Pages, busy)
+				edit(c)
+			}, true, test.events...)
 			for _, addr := range []string{"192.0.2.10:80", "192.0.2.10:443"} {
 				if got := w.Rows[tcp(addr)]; got != test.want {
 					t.Errorf("row %s is %+v, want %+v", addr, got, test.want)

@@ -142,7 +142,10 @@ func (has sorryRows) deletePage(id maps.PageID, users []Group) Effect {
 }
 
 func rowText(row maps.Service) string {
-	mode := map[maps.Mode]string{maps.ModeServe: "serve", maps.ModeSorry: "sorry", maps.ModeLinger: "linger"}[row.Mode]
+	mode := map[maps.Mode]string{
+		maps.ModeServe: "serve", maps.ModeSorry: "sorry", maps.ModeLinger: "linger",
+		maps.ModeShed: fmt.Sprintf("shed %.1f %%", 100*float64(row.Shed)/(1<<32)),
+	}[row.Mode]
 	orphans := map[maps.Orphans]string{
 		maps.OrphansReset: "reset", maps.OrphansPass: "pass", maps.OrphansDrop: "drop",
 	}[row.Orphans]

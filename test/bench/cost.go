@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/maitred-lb/maitred/test/netlab"
 	"github.com/maitred-lb/maitred/test/packet"
 )
 
@@ -46,7 +47,7 @@ func (s *stage) cost(m mode) (c cost, err error) {
 		return c, err
 	}
 	defer idle.Close()
-	swap, err := newXDP("bench_swap", swaps())
+	swap, err := newXDP("bench_swap", swaps(atXDP))
 	if err != nil {
 		return c, err
 	}
@@ -61,7 +62,7 @@ func (s *stage) cost(m mode) (c cost, err error) {
 			return c, err
 		}
 		f, index, flows := s.arrival(m, kind)
-		t, err := s.trial(f, index, flows, &after, []*ebpf.Program{idle, swap, s.xdp})
+		t, err := try(s.director, f, index, flows, &after, []*ebpf.Program{idle, swap, s.xdp})
 		if err != nil {
 			return c, fmt.Errorf("measure a packet of %v: %w", m, err)
 		}
@@ -95,8 +96,8 @@ type trial struct {
 	action uint32          // that the last program returned
 }
 
-// trial measures what a packet costs with each of the programs behind the source.
-func (s *stage) trial(f frame, index int, flows uint32, after *uint32, programs []*ebpf.Program) (t trial, err error) {
+// try measures what a packet costs with each of the programs behind the source.
+func try(n *netlab.Namespace, f frame, index int, flows uint32, after *uint32, programs []*ebpf.Program) (t trial, err error) {
 	sources := make([]*source, len(programs))
 	each := make([][]time.Duration, len(programs))
 	for i, p := range programs {
@@ -112,7 +113,7 @@ func (s *stage) trial(f frame, index int, flows uint32, after *uint32, programs 
 		if err := last.begin(flows, warm, 0); err != nil {
 			return t, err
 		}
-		if _, _, err := last.repeat(s.director, index, flows<<warm); err != nil {
+		if _, _, err := last.repeat(n, index, flows<<warm); err != nil {
 			return t, err
 		}
 	}
@@ -126,7 +127,7 @@ func (s *stage) trial(f frame, index int, flows uint32, after *uint32, programs 
 				return t, err
 			}
 			var took time.Duration
-			if t.action, took, err = src.repeat(s.director, index, runs); err != nil {
+			if t.action, took, err = src.repeat(n, index, runs); err != nil {
 				return t, err
 			}
 			each[i] = append(each[i], took)

@@ -17,9 +17,34 @@ const (
 	xdpRedirect = 4
 )
 
+// What a tc program returns (linux/pkt_cls.h).
+const (
+	tcShot     = 2
+	tcRedirect = 7
+)
+
+// hook is a place that a program sees packets at.
+type hook struct {
+	name       string
+	kind       ebpf.ProgramType
+	attach     ebpf.AttachType
+	start, end int16 // where the ends of the packet are in the context, and
+	index      int16 // the index of the interface
+	send, drop uint32
+}
+
+var (
+	atXDP = hook{name: viaXDP, kind: ebpf.XDP, attach: ebpf.AttachXDP, end: 4, index: 12, send: xdpTX, drop: xdpDrop}
+	atTC  = hook{name: viaTC, kind: ebpf.SchedCLS, start: 76, end: 80, index: 40, send: tcRedirect, drop: tcShot}
+)
+
 func newXDP(name string, instructions asm.Instructions) (*ebpf.Program, error) {
+	return atXDP.program(name, instructions)
+}
+
+func (h hook) program(name string, instructions asm.Instructions) (*ebpf.Program, error) {
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: name, Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: instructions,
+		Name: name, Type: h.kind, AttachType: h.attach, License: "GPL", Instructions: instructions,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", name, err)
@@ -33,12 +58,12 @@ func returns(action int32) asm.Instructions {
 }
 
 // swaps swaps the MAC addresses and sends: the least that a packet costs.
-func swaps() asm.Instructions {
+func swaps(h hook) asm.Instructions {
 	const destination, source = 0, 6
-	return asm.Instructions{
+	return append(asm.Instructions{
 		asm.Mov.Imm(asm.R0, xdpPass),
-		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
-		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word),
+		asm.LoadMem(asm.R2, asm.R1, h.start, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, h.end, asm.Word),
 		asm.Mov.Reg(asm.R4, asm.R2), asm.Add.Imm(asm.R4, etherSize),
 		asm.JGT.Reg(asm.R4, asm.R3, "out"),
 		asm.LoadMem(asm.R4, asm.R2, destination, asm.Word),
@@ -49,8 +74,18 @@ func swaps() asm.Instructions {
 		asm.StoreMem(asm.R2, destination+4, asm.R7, asm.Half),
 		asm.StoreMem(asm.R2, source, asm.R4, asm.Word),
 		asm.StoreMem(asm.R2, source+4, asm.R5, asm.Half),
-		asm.Mov.Imm(asm.R0, xdpTX),
-		asm.Return().WithSymbol("out"),
+	}, append(h.back(), asm.Return().WithSymbol("out"))...)
+}
+
+// back sends to where the packet came from; the context is in R1.
+func (h hook) back() asm.Instructions {
+	if h.kind == ebpf.XDP {
+		return asm.Instructions{asm.Mov.Imm(asm.R0, xdpTX)}
+	}
+	return asm.Instructions{
+		asm.LoadMem(asm.R1, asm.R1, h.index, asm.Word),
+		asm.Mov.Imm(asm.R2, 0),
+		asm.FnRedirect.Call(),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 
+	"github.com/maitred-lb/maitred/test/netlab"
 	"github.com/maitred-lb/maitred/test/packet"
 )
 
@@ -19,7 +20,8 @@ import (
 type racer struct {
 	name  string
 	next  *ebpf.Program // behind the source
-	index int           // of the interface that packets are put into
+	in    *netlab.Namespace
+	index int // of the interface there that packets are put into
 	frame frame
 	sink  *ebpf.Map // what counts them; nil: they end in the director
 }
@@ -51,7 +53,7 @@ func (r result) cell(name string) string {
 const rounds, leg = 5, 400 * time.Millisecond
 
 // race has them all run in turn, with so many flows at a time.
-func (s *stage) race(what string, flows uint32, racers []racer) (r result, err error) {
+func race(what string, flows uint32, racers []racer) (r result, err error) {
 	r = result{what: what, rate: map[string]float64{}, share: map[string]float64{}}
 	sources, packets := make([]*source, len(racers)), make([]uint32, len(racers))
 	for i, x := range racers {
@@ -61,14 +63,14 @@ func (s *stage) race(what string, flows uint32, racers []racer) (r result, err e
 		}
 		defer func() { err = errors.Join(err, src.Close()) }()
 		sources[i] = src
-		if packets[i], err = s.warmUp(src, x, flows); err != nil {
+		if packets[i], err = warmUp(src, x, flows); err != nil {
 			return r, fmt.Errorf("%s, %s: %w", what, x.name, err)
 		}
 	}
 	rates, sums := make([][]float64, len(racers)), make([]load, len(racers))
 	for range rounds {
 		for i, x := range racers {
-			l, err := sources[i].send(s.director, x.index, x.sink, packets[i])
+			l, err := sources[i].send(x.in, x.index, x.sink, packets[i])
 			if err != nil {
 				return r, fmt.Errorf("%s, %s: %w", what, x.name, err)
 			}
@@ -86,12 +88,12 @@ func (s *stage) race(what string, flows uint32, racers []racer) (r result, err e
 }
 
 // warmUp makes the director know all flows, and finds how many packets make a leg.
-func (s *stage) warmUp(src *source, x racer, flows uint32) (uint32, error) {
+func warmUp(src *source, x racer, flows uint32) (uint32, error) {
 	const least = 1 << 15
 	if err := src.begin(flows, warm, 0); err != nil {
 		return 0, err
 	}
-	l, err := src.send(s.director, x.index, x.sink, max(flows<<warm, least))
+	l, err := src.send(x.in, x.index, x.sink, max(flows<<warm, least))
 	if err != nil {
 		return 0, err
 	}
@@ -108,9 +110,9 @@ func (s *stage) directors(m mode, pass *ebpf.Program, ipvs, back bool) (all []ra
 		f, index, sink = m.answer(), s.far, s.asked
 	}
 	if ipvs {
-		all = append(all, racer{viaIPVS, pass, index, f, sink})
+		all = append(all, racer{viaIPVS, pass, s.director, index, f, sink})
 	}
-	return append(all, racer{viaTC, pass, s.tc, f, sink}, racer{viaXDP, s.xdp, index, f, sink})
+	return append(all, racer{viaTC, pass, s.director, s.tc, f, sink}, racer{viaXDP, s.xdp, s.director, index, f, sink})
 }
 
 // raceDirectors compares the directors in a mode: one flow, and many.
@@ -131,7 +133,7 @@ func (s *stage) raceDirectors(m mode, ipvs bool) (all []result, err error) {
 			} else if back {
 				what += ", answers"
 			}
-			r, err := s.race(what, x.flows, s.directors(m, pass, ipvs, back))
+			r, err := race(what, x.flows, s.directors(m, pass, ipvs, back))
 			if err != nil {
 				return nil, err
 			}
@@ -155,14 +157,14 @@ func (s *stage) raceFloors() (r result, err error) {
 	}
 	drop, pass, redirect := programs[0], programs[1], programs[2]
 	f := mode{}.frame(packet.ACK)
-	unknown := frame{append([]byte(nil), f.bytes...), f.client}
+	unknown := frame{bytes: append([]byte(nil), f.bytes...), client: f.client}
 	const localExperimental = 0x88b5 // IEEE 802: nobody takes it
 	binary.BigEndian.PutUint16(unknown.bytes[12:], localExperimental)
-	return s.race("without a director", manyFlows, []racer{
-		{"the source alone", drop, s.near, f, nil},
-		{"into the stack, lost there", pass, s.near, unknown, nil},
-		{"XDP redirects all", redirect, s.near, f, s.served},
-		{"the kernel routes", pass, s.near, routed(), s.served},
+	return race("without a director", manyFlows, []racer{
+		{"the source alone", drop, s.director, s.near, f, nil},
+		{"into the stack, lost there", pass, s.director, s.near, unknown, nil},
+		{"XDP redirects all", redirect, s.director, s.near, f, s.served},
+		{"the kernel routes", pass, s.director, s.near, routed(), s.served},
 	})
 }
 

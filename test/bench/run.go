@@ -13,20 +13,34 @@ import (
 	"github.com/maitred-lb/maitred/test/netlab"
 )
 
-// arriving is struct xdp_md of linux/bpf.h for a frame that comes in by the
-// interface of that index.
-func arriving(f frame, index int) []uint32 {
-	const dataEnd, ingress, fields = 1, 3, 6
-	md := make([]uint32, fields)
-	md[dataEnd], md[ingress] = uint32(len(f.bytes)), uint32(index)
-	return md
+// arriving is struct xdp_md or __sk_buff of linux/bpf.h for a frame of so many
+// bytes that comes in by the interface of that index.
+func (h hook) arriving(bytes, index int) []uint32 {
+	const word = 4
+	context := make([]uint32, max(h.end, h.index)/word+1)
+	context[h.index/word] = uint32(index)
+	if h.kind == ebpf.XDP {
+		context[h.end/word] = uint32(bytes)
+	}
+	return context
+}
+
+// begins is the packet that the source makes its frame of. Where answers change its
+// end that is another than the frame's: what the source leaves as it was the kernel
+// takes to be so still when it uses the memory again (live frames, Linux 6.18).
+func (s *source) begins() []byte {
+	if !s.frame.answer {
+		return s.frame.bytes
+	}
+	return append(s.frame.bytes[:len(s.frame.bytes):len(s.frame.bytes)], 0, 0)
 }
 
 // repeat runs the source so many times on one packet after the other that go
 // nowhere. It tells what the last run returned, and what each has cost.
 func (s *source) repeat(n *netlab.Namespace, index int, times uint32) (action uint32, each time.Duration, err error) {
 	err = n.Do(func() error {
-		opts := ebpf.RunOptions{Data: s.frame.bytes, Context: arriving(s.frame, index), Repeat: times}
+		packet := s.begins()
+		opts := ebpf.RunOptions{Data: packet, Context: s.hook.arriving(len(packet), index), Repeat: times}
 		start := startWatch()
 		if action, err = s.program.Run(&opts); err != nil {
 			return err
@@ -67,9 +81,10 @@ func (s *source) send(n *netlab.Namespace, index int, sink *ebpf.Map, packets ui
 		return load{}, err
 	}
 	err = n.Do(func() error {
+		packet := s.begins()
 		start := startWatch()
 		_, err := s.program.Run(&ebpf.RunOptions{
-			Data: s.frame.bytes, Context: arriving(s.frame, index), Repeat: packets, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES,
+			Data: packet, Context: s.hook.arriving(len(packet), index), Repeat: packets, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES,
 		})
 		if err != nil {
 			return fmt.Errorf("send packets: %w", err)

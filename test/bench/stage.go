@@ -128,11 +128,11 @@ func (s *stage) build() error {
 		if err := netlab.Veth(l.in, l.out, mtu); err != nil {
 			return err
 		}
-		dev, err := s.director.Netlink().LinkByName(l.in.Name)
+		index, err := indexOf(s.director, l.in.Name)
 		if err != nil {
-			return fmt.Errorf("find %s: %w", l.in.Name, err)
+			return err
 		}
-		*l.index = dev.Attrs().Index
+		*l.index = index
 	}
 	return errors.Join(s.route(), s.director.Forward(),
 		// What comes from an interface that has no address, as tc, is none of its own.
@@ -169,17 +169,31 @@ func (s *stage) count(n *netlab.Namespace, dev string) (*ebpf.Map, error) {
 		return nil, err
 	}
 	s.closeLater(program)
+	return m, s.attach(n, dev, program)
+}
+
+// attach has an XDP program see what comes in by a device.
+func (s *stage) attach(n *netlab.Namespace, dev string, program *ebpf.Program) error {
+	index, err := indexOf(n, dev)
+	if err != nil {
+		return err
+	}
+	return n.Do(func() error {
+		l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPDriverMode})
+		if err != nil {
+			return fmt.Errorf("attach %v to %s: %w", program, dev, err)
+		}
+		s.closeLater(l)
+		return nil
+	})
+}
+
+func indexOf(n *netlab.Namespace, dev string) (int, error) {
 	iface, err := n.Netlink().LinkByName(dev)
 	if err != nil {
-		return nil, fmt.Errorf("find %s: %w", dev, err)
+		return 0, fmt.Errorf("find %s: %w", dev, err)
 	}
-	return m, n.Do(func() error {
-		l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: iface.Attrs().Index, Flags: link.XDPDriverMode})
-		if err == nil {
-			s.closeLater(l)
-		}
-		return err
-	})
+	return iface.Attrs().Index, nil
 }
 
 // arrived is how many packets such a map has.

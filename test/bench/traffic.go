@@ -24,6 +24,7 @@ const unheard = 1 << 31
 type frame struct {
 	bytes  []byte
 	client clientAt
+	answer bool // it is made an answer, in place: its end changes, not its front
 }
 
 // clientAt is where the last 16 bits of the client's address and its port are,
@@ -65,6 +66,7 @@ func newFrame(segment packet.TCP, back bool) frame {
 // and hands it to a program.
 type source struct {
 	frame   frame
+	hook    hook
 	program *ebpf.Program
 	state   *ebpf.Map
 	calls   *ebpf.Map
@@ -82,7 +84,10 @@ const stateSize = 16
 
 // newSource makes a source of frames for the program next.
 func newSource(f frame, next *ebpf.Program) (s *source, err error) {
-	s = &source{frame: f}
+	s = &source{frame: f, hook: atXDP}
+	if next.Type() == atTC.kind {
+		s.hook = atTC
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("make a source of packets: %w", err), s.Close())
@@ -99,7 +104,7 @@ func newSource(f frame, next *ebpf.Program) (s *source, err error) {
 	if err = s.calls.Put(uint32(0), uint32(next.FD())); err != nil {
 		return s, err
 	}
-	s.program, err = newXDP("bench_source", s.instructions())
+	s.program, err = s.hook.program("bench_source", s.instructions())
 	return s, err
 }
 
@@ -120,18 +125,15 @@ func (s *source) begin(flows, times, after uint32) error {
 }
 
 // instructions: R6 is the context, R7 and R8 begin and end the frame, R9 is the
-// state. What the program before has put in front of the frame is taken off; that
-// is done even if it is nothing, so that it costs every program the same.
+// state.
 func (s *source) instructions() asm.Instructions {
 	size := int32(len(s.frame.bytes))
-	load := asm.Instructions{asm.LoadMem(asm.R7, asm.R6, 0, asm.Word), asm.LoadMem(asm.R8, asm.R6, 4, asm.Word)}
+	load := asm.Instructions{
+		asm.LoadMem(asm.R7, asm.R6, s.hook.start, asm.Word), asm.LoadMem(asm.R8, asm.R6, s.hook.end, asm.Word),
+	}
 	p := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
 	p = append(p, load...)
-	p = append(p,
-		asm.Mov.Reg(asm.R2, asm.R8), asm.Sub.Reg(asm.R2, asm.R7), asm.Sub.Imm(asm.R2, size),
-		asm.Mov.Reg(asm.R1, asm.R6),
-		asm.FnXdpAdjustHead.Call(),
-	)
+	p = append(p, s.resize(size)...)
 	p = append(p, load...)
 	p = append(p,
 		asm.Mov.Reg(asm.R1, asm.R7), asm.Add.Imm(asm.R1, size),
@@ -148,6 +150,23 @@ func (s *source) instructions() asm.Instructions {
 		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"), // XDP_ABORTED
 		asm.Return(),
 	)
+}
+
+// resize takes off what the program before has put on the frame. That is done even
+// if it is nothing, so that it costs every program the same.
+func (s *source) resize(size int32) asm.Instructions {
+	context := asm.Mov.Reg(asm.R1, asm.R6)
+	switch {
+	case s.hook.kind == ebpf.SchedCLS:
+		return asm.Instructions{asm.Mov.Imm(asm.R2, size), asm.Mov.Imm(asm.R3, 0), context, asm.FnSkbChangeTail.Call()}
+	case s.frame.answer:
+		return asm.Instructions{
+			asm.Mov.Reg(asm.R2, asm.R7), asm.Sub.Reg(asm.R2, asm.R8), asm.Add.Imm(asm.R2, size), context, asm.FnXdpAdjustTail.Call(),
+		}
+	}
+	return asm.Instructions{
+		asm.Mov.Reg(asm.R2, asm.R8), asm.Sub.Reg(asm.R2, asm.R7), asm.Sub.Imm(asm.R2, size), context, asm.FnXdpAdjustHead.Call(),
+	}
 }
 
 // choose leaves in R0 the client's port and in R2 the end of its address, as

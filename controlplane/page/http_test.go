@@ -89,14 +89,14 @@ func TestBuildRefuses(t *testing.T) {
 		"no content":       {good(func(s *Spec) { s.Status = 204 }), []string{"status: a response with status 204 has no body: use 502 or 503"}},
 		"reset content":    {good(func(s *Spec) { s.Status = 205 }), []string{"status: a response with status 205 has no body: use 502 or 503"}},
 		"not modified":     {good(func(s *Spec) { s.Status = 304 }), []string{"status: a response with status 304 has no body: use 502 or 503"}},
-		"line in reason":   {good(func(s *Spec) { s.Reason = "a\r\nSet-Cookie: b" }), []string{"reason: has a line break, which would end the header line"}},
-		"umlaut in reason": {good(func(s *Spec) { s.Reason = "Störung" }), []string{"reason: has a character outside ASCII, which a header cannot carry"}},
+		"line in reason":   {good(func(s *Spec) { s.Reason = "a\r\nSet-Cookie: b" }), []string{"reason: has a line break, which would end the line"}},
+		"umlaut in reason": {good(func(s *Spec) { s.Reason = "Störung" }), []string{"reason: has a character outside ASCII, which does not fit there"}},
 		"bell in type":     {good(func(s *Spec) { s.ContentType = "a\ab" }), []string{"content_type: has the control character '\\a'"}},
 		"half a second":    {good(func(s *Spec) { s.RetryAfter = 1500 * time.Millisecond }), []string{"retry_after: 1.5s is not a number of whole seconds"}},
 		"negative":         {good(func(s *Spec) { s.RetryAfter = -time.Second }), []string{"retry_after: -1s is not a number of whole seconds"}},
 		"no name":          {good(func(s *Spec) { s.Headers = []Header{{"", "x"}} }), []string{"headers[0].name: is missing"}},
 		"space in name":    {good(func(s *Spec) { s.Headers = []Header{{"a b", "x"}} }), []string{"headers[0].name: \"a b\" is not a header name: letters, digits and !#$%&'*+-.^_`|~"}},
-		"line in value":    {good(func(s *Spec) { s.Headers = []Header{{"a", "x\ny"}} }), []string{"headers[0].value: has a line break, which would end the header line"}},
+		"line in value":    {good(func(s *Spec) { s.Headers = []Header{{"a", "x\ny"}} }), []string{"headers[0].value: has a line break, which would end the line"}},
 		"space at end":     {good(func(s *Spec) { s.Headers = []Header{{"a", "x "}} }), []string{"headers[0].value: begins or ends with a space"}},
 		"own length": {good(func(s *Spec) { s.Headers = []Header{{"content-LENGTH", "1"}} }), []string{
 			"headers[0].name: content-LENGTH is not yours to set: every page is whole, closes its connection and may not be stored"}},
@@ -105,7 +105,7 @@ func TestBuildRefuses(t *testing.T) {
 		"long head": {good(func(s *Spec) { s.Headers = []Header{{"a", strings.Repeat("x", 500)}} }), []string{
 			"headers: status line and header take 614 bytes, at most 536 are possible"}},
 		"two at once": {good(func(s *Spec) { s.Status = 7; s.Reason = "\n" }), []string{
-			"status: 7 is not an HTTP status: 200 to 599", "reason: has a line break, which would end the header line"}},
+			"status: 7 is not an HTTP status: 200 to 599", "reason: has a line break, which would end the line"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Build(test.spec)
@@ -165,7 +165,25 @@ func TestDigest(t *testing.T) {
 	if b := build(Spec{Status: 502, Body: []byte("b")}); a == b || a == 0 {
 		t.Errorf("digests %x and %x", a, b)
 	}
-	if x, y := digest([]byte("ab"), 1), digest([]byte("ab"), 2); x == y {
-		t.Error("the head's length does not show in the digest")
+	for name, change := range map[string]func(*Image){
+		"head":    func(m *Image) { m.Head++ },
+		"speech":  func(m *Image) { m.Speech = SpeechAny },
+		"burst":   func(m *Image) { m.Burst = 3 },
+		"variant": func(m *Image) { m.Variants = m.Variants[:0] },
+		"host":    func(m *Image) { m.Variants = []Variant{{Host: "a", Image: m.Variants[0].Image}} },
+		"coding":  func(m *Image) { m.Variants = []Variant{{Coding: "a", Image: m.Variants[0].Image}} },
+		"opening": func(m *Image) { m.Variants = []Variant{{Image: m.Variants[0].Image}} },
+		"variant's": func(m *Image) {
+			m.Variants = []Variant{{Opening: OpeningTLS, Image: newImage([]byte("x"), 0, SpeechAny).sealed()}}
+		},
+	} {
+		m, err := Build(Spec{Status: 502, Body: []byte("a")})
+		if err != nil || m.Digest != a {
+			t.Fatal(m.Digest, err)
+		}
+		change(&m)
+		if m.sealed().Digest == a {
+			t.Errorf("the %s does not show in the digest", name)
+		}
 	}
 }
