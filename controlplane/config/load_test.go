@@ -43,7 +43,7 @@ func TestMinimal(t *testing.T) {
 		Admin: Admin{Socket: "/run/maitred/maitred.sock"},
 	}
 	options := cmp.Options{
-		cmpopts.IgnoreFields(Page{}, "Image"), cmpopts.IgnoreUnexported(Config{}, Page{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}),
+		cmpopts.IgnoreFields(Page{}, "Image"), cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}),
 	}
 	if diff := cmp.Diff(want, cfg, options); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
