@@ -82,6 +82,7 @@ demo: build ## the whole story: balanced, a server drained, both killed, the ker
 bench: bin/vmtest ## what packets and flows cost, and eBPF against IPVS: needs root, ten minutes
 	@tools/deps.sh bench
 	@go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/bench
+	@go test -run '^$$' -bench . -benchtime 1x ./test/e2e
 	@bin/vmtest -timeout 20m -m 1536 -test ./test/bench -- -test.run '^$$' -test.bench . -test.benchtime 1x
 
 fuzz: ## each fuzzer for FUZZTIME (60s)

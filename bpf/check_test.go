@@ -153,10 +153,10 @@ func (e exchange) segment(p packet.TCP) packet.TCP {
 }
 
 // at is a segment of an exchange in which the client asks for the byte at the
-// offset; class and page as the cookie has them.
-func (e exchange) at(key DirectorCookieKey, class, page, offset uint32, p packet.TCP) packet.TCP {
+// offset; class and salt as the cookie has them.
+func (e exchange) at(key DirectorCookieKey, class, salt, offset uint32, p packet.TCP) packet.TCP {
 	p = e.segment(p)
-	p.Ack = isn(key, e.client, e.vip, class, page) + 1 + offset
+	p.Ack = isn(key, e.client, e.vip, class, salt) + 1 + offset
 	p.Flags |= packet.ACK
 	return p
 }

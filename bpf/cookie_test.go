@@ -13,15 +13,15 @@ import (
 	"github.com/maitred-lb/maitred/test/packet"
 )
 
-// isn is the initial sequence number as the kernel is to compute it, by an
-// implementation of SipHash-2-4 that is not ours.
-func isn(key DirectorCookieKey, client, vip netip.AddrPort, class, page uint32) uint32 {
+// isn is the initial sequence number as the kernel is to compute it for a page
+// with the salt, by an implementation of SipHash-2-4 that is not ours.
+func isn(key DirectorCookieKey, client, vip netip.AddrPort, class, salt uint32) uint32 {
 	b := append(client.Addr().AsSlice(), vip.Addr().AsSlice()...)
 	b = binary.BigEndian.AppendUint16(b, client.Port())
 	b = binary.BigEndian.AppendUint16(b, vip.Port())
 	b = append(b, 0, 0, 0, 0)
 	h := siphash.Hash(key.K0, key.K1, b)
-	return uint32(h)&^(7<<16) | page<<18 | class<<16
+	return (uint32(h)^salt)&^(7<<16) | class<<16
 }
 
 // TestCookieIsSipHash compares initial sequence numbers of many connections

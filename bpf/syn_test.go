@@ -12,9 +12,9 @@ import (
 )
 
 // synAck is what a SYN is answered with.
-func (e exchange) synAck(syn packet.TCP, class, page uint32, mss uint16) outcome {
+func (e exchange) synAck(syn packet.TCP, class, salt uint32, mss uint16) outcome {
 	return outcome{DirectorVerdictANSWER_SYN, e.id, answerTo(syn, packet.TCP{
-		Seq: isn(key0, e.client, e.vip, class, page), Ack: syn.Seq + 1,
+		Seq: isn(key0, e.client, e.vip, class, salt), Ack: syn.Seq + 1,
 		Flags: packet.SYN | packet.ACK, MSS: mss,
 	})}
 }

@@ -47,29 +47,32 @@ func (m *Maps) PutPage(p Page) error {
 	if err := p.check(); err != nil {
 		return fmt.Errorf("page %x: %w", p.ID, err)
 	}
-	slots, err := m.freeSlots(1 + len(p.Variants))
+	others := p.distinct()
+	slots, err := m.freeSlots(1 + len(others))
 	if err != nil {
 		return fmt.Errorf("put page %x: %w", p.ID, err)
 	}
-	main, others := slots[0], slots[1:]
-	if err := m.putSet(p, main, others); err != nil {
-		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeSet(main, others))
+	main, slots := slots[0], slots[1:]
+	if err := m.putSet(p, others, main, slots); err != nil {
+		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeSet(main, slots))
 	}
 	m.slots[p.ID] = main
-	m.variants[main] = others
+	m.variants[main] = slots
 	return nil
 }
 
-// putSet fills a page's slot and those of its variants. What is in a slot is noted
+// putSet fills a page's slot, and those of the distinct ones of its variants. What is in a slot is noted
 // before it is there, as part of the page in the slot main; and that, last of
 // all, as a page. So a process that finds only some of it knows what to free.
-func (m *Maps) putSet(p Page, main uint32, variants []uint32) error {
-	for i, v := range p.Variants {
-		if err := m.putSlot(variants[i], v.Page.content(nil), main); err != nil {
-			return fmt.Errorf("variant %d: %w", i+1, err)
+func (m *Maps) putSet(p Page, others []Page, main uint32, slots []uint32) error {
+	slotOf := map[PageID]uint32{}
+	for i, v := range others {
+		slotOf[v.ID] = slots[i]
+		if err := m.putSlot(slots[i], v.content(nil), main); err != nil {
+			return fmt.Errorf("variant %x: %w", v.ID, err)
 		}
 	}
-	content := p.content(variants)
+	content := p.content(slotOf)
 	if err := m.putSlot(main, content, main); err != nil {
 		return err
 	}

@@ -33,7 +33,10 @@ func (p Page) check() error {
 		return err
 	}
 	for i, v := range p.Variants {
-		if len(v.Page.Variants) > 0 {
+		switch {
+		case v.Page.ID == 0:
+			return fmt.Errorf("variant %d has no identity", i+1)
+		case len(v.Page.Variants) > 0:
 			return fmt.Errorf("variant %d has variants of its own", i+1)
 		}
 		if err := v.Page.checkBytes(); err != nil {
@@ -53,20 +56,36 @@ func (p Page) checkBytes() error {
 	return nil
 }
 
-// content is the page as the kernel reads it. Its variants are in slots.
-func (p Page) content(slots []uint32) *bpf.DirectorPage {
+// distinct are the pages of the variants: hosts that have the same share one.
+func (p Page) distinct() []Page {
+	var pages []Page
+	seen := map[PageID]bool{}
+	for _, v := range p.Variants {
+		if !seen[v.Page.ID] {
+			seen[v.Page.ID] = true
+			pages = append(pages, v.Page)
+		}
+	}
+	return pages
+}
+
+// Slots is how many slots the page and its variants take, of PageMemory each.
+func (p Page) Slots() int { return 1 + len(p.distinct()) }
+
+// content is the page as the kernel reads it, with the slots that the pages of its
+// variants are in; nil: it has none.
+func (p Page) content(slots map[PageID]uint32) *bpf.DirectorPage {
 	c := &bpf.DirectorPage{
 		Digest:   uint64(p.ID),
 		Length:   uint32(len(p.Response)),
 		Head:     uint32(p.Head),
 		Speech:   bpf.DirectorSpeech(p.Speech),
 		Burst:    uint32(max(1, p.Burst)),
-		Variants: uint32(len(slots)),
+		Variants: uint32(len(p.Variants)),
 	}
-	for i, slot := range slots {
-		v := p.Variants[i]
+	for i, v := range p.Variants {
 		c.Variant[i] = bpf.DirectorVariant{
-			Slot:    slot,
+			Slot:    slots[v.Page.ID],
 			Length:  uint16(len(v.Page.Response)),
 			Head:    uint16(v.Page.Head),
 			Coding:  bpf.DirectorCoding(v.Coding),

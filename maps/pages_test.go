@@ -122,23 +122,23 @@ func TestPutThatWasCutShort(t *testing.T) {
 			mustDo(t, m.putSlot(2, p.Variants[0].Page.content(nil), main))
 		},
 		"a variant that is only noted": func(t *testing.T, m *Maps) {
-			mustDo(t, m.note(2, p.content(nil), main))
+			mustDo(t, m.note(2, testPage(9, "x").content(nil), main))
 		},
 		"all but the last note": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, main, slots))
-			mustDo(t, m.note(main, p.content(nil), main))
+			mustDo(t, m.putSet(p, p.distinct(), main, slots))
+			mustDo(t, m.note(main, testPage(9, "x").content(nil), main))
 		},
 		"a deletion that has begun": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, main, slots))
+			mustDo(t, m.putSet(p, p.distinct(), main, slots))
 			mustDo(t, m.note(main, &bpf.DirectorPage{}, main))
 			mustDo(t, m.engine.Pages.Delete(uint32(main)))
 		},
 		"a deletion of the page itself": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, main, slots))
+			mustDo(t, m.putSet(p, p.distinct(), main, slots))
 			mustDo(t, m.freeSlot(main))
 		},
 		"a deletion of all but a variant": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, main, slots))
+			mustDo(t, m.putSet(p, p.distinct(), main, slots))
 			mustDo(t, m.freeSet(main, slots[:2]))
 		},
 	}
@@ -169,14 +169,14 @@ func TestPutThatFails(t *testing.T) {
 	p := variedPage(0x100)
 	index := m.engine.PageIndex
 	m.engine.PageIndex = closed(t)
-	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant 1: note what is in slot") {
+	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant 101: note what is in slot") {
 		t.Errorf("put: %v", err)
 	}
 	m.engine.PageIndex = index
 	wantPages(t, m, 1)
 	pages := m.engine.Pages
 	m.engine.Pages = closed(t)
-	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant 1: fill slot") {
+	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant 101: fill slot") {
 		t.Errorf("put: %v", err)
 	}
 	m.engine.Pages = pages
@@ -204,6 +204,23 @@ func closed(t *testing.T) *ebpf.Map {
 	return m
 }
 
+// Variants with the same page have one slot.
+func TestVariantsShareASlot(t *testing.T) {
+	m := open(t, pinPath(t))
+	p := variedPage(0x100)
+	again := p.Variants[0]
+	again.Host = "www.shop.example"
+	p.Variants = append(p.Variants, again)
+	put(t, m, p)
+	wantSlots(t, m, 1, 2, 3, 4)
+	main := readPage(t, m, 1)
+	if p.Slots() != 4 || main.Variants != 4 || main.Variant[3].Slot != main.Variant[0].Slot || main.Variant[3].Host == main.Variant[0].Host {
+		t.Errorf("%d slots, %d variants: %+v", p.Slots(), main.Variants, main.Variant[:4])
+	}
+	mustDo(t, m.DeletePage(0x100))
+	wantSlots(t, m)
+}
+
 func TestNoSlotForAllVariants(t *testing.T) {
 	m := open(t, pinPath(t))
 	for i := range m.engine.Pages.MaxEntries() - 4 { // three slots are left
@@ -229,7 +246,8 @@ func TestBadVariants(t *testing.T) {
 		page Page
 		want string
 	}{
-		"too many": {with(func(p *Page) { p.Variants = make([]Variant, 32) }), "page 100: 32 variants: 31 are the most"},
+		"too many":      {with(func(p *Page) { p.Variants = make([]Variant, 32) }), "page 100: 32 variants: 31 are the most"},
+		"an empty name": {with(func(p *Page) { p.Variants[2].Page.ID = 0 }), "page 100: variant 3 has no identity"},
 		"an empty one": {with(func(p *Page) { p.Variants[1].Page.Response = nil }),
 			"page 100: variant 2: 0 bytes with a header of 22: 1 to 65534 are possible"},
 		"variants of variants": {with(func(p *Page) { p.Variants[0].Page = variedPage(5) }), "page 100: variant 1 has variants of its own"},

@@ -59,12 +59,24 @@ func (m *Maps) PutService(k Key, s Service) error {
 	if row.Page[row.Current&1] != slot {
 		row.Current = 1 - row.Current&1
 		row.Page[row.Current] = slot
-		row.Salt[row.Current] = uint32(s.Page)
+		row.Salt[row.Current] = salt(s.Page, row.Page[1-row.Current], row.Salt[1-row.Current])
 	}
 	if err := m.engine.Services.Put(keyTo(k), row); err != nil {
 		return fmt.Errorf("put service %s: %w", k.Addr, err)
 	}
 	return m.buryNow()
+}
+
+// salt is what a page's cookies are told from another's by: its digest, for then
+// all directors of a cluster agree. The kernel needs the former page's to differ
+// in bits 19 to 31 (bpf/include/cookie.h); once in 8192 times they do not.
+func salt(page PageID, former, other uint32) uint32 {
+	const bits = 19
+	s := uint32(page)
+	if former != 0 && (s^other)>>bits == 0 {
+		return ^s
+	}
+	return s
 }
 
 // DeleteService takes a row away; it is no error if there is none.

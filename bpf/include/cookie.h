@@ -7,19 +7,23 @@
 
 /*
  * The whole state of an exchange lies in the numbers that the client sends
- * back. Our initial sequence number is a keyed hash of the connection with bits
- * 16 to 18 replaced:
+ * back. Our initial sequence number is a keyed hash of the connection and of the
+ * page with bits 16 to 18 replaced:
  *
  *     31            19 18  17 16 15             0
  *    +----------------+---+-----+----------------+
- *    |      hash      | g |class|      hash      |
+ *    |      hash      | 0 |class|      hash      |
  *    +----------------+---+-----+----------------+
  *
- * class is the segment size that the SYN allowed, g which of the service's two
- * pages the exchange began on. An acknowledgement less the hash alone is then
- * g, class and, in the low 16 bits, the offset of the next byte of the page. The
- * hash of each page is salted with its bytes, so that a page that has come into
- * the place of another does not end what began on that.
+ * class is the segment size that the SYN allowed. An acknowledgement less the
+ * hash alone is then class and, in the low 16 bits, the offset of the next byte
+ * of the page. The page is in the hash by its bytes and not by its place, so that
+ * every director of a cluster reads what any of them wrote, and a page that has
+ * come into the place of another does not end what began on that.
+ *
+ * Two pages whose salts differ in bits 19 to 31 are never taken for each other:
+ * less the hash of the wrong one, a number is out by 2^19 or more, but for
+ * 2^16 - 1 at most, and so no valid one. User space sees to it that they differ.
  *
  * A number that is not ours passes for a valid one with a probability of
  * 16 * length / 2^32. That is a matter of chance for an attacker, and nothing is
@@ -144,14 +148,14 @@ static __always_inline __u32 cookie_make(const struct packet *p,
 					 const struct service *svc, __u8 class)
 {
 	__u32 base = cookie_base(p, &s->keys[s->current & 1]);
-	__u32 page = svc->current & 1;
 
-	return salted(base, svc, page) | page << 18 | (__u32)(class & 3) << 16;
+	return salted(base, svc, svc->current) | (__u32)(class & 3) << 16;
 }
 
 /*
  * Reads what an acknowledgement says, and returns the page that it is about, or
- * NULL where it is no acknowledgement of ours.
+ * NULL where it is no acknowledgement of ours. Variants have lengths of their
+ * own: see paced.h.
  */
 static __always_inline const struct page *cookie_read(const struct packet *p,
 						      const struct setting *s,
@@ -164,9 +168,10 @@ static __always_inline const struct page *cookie_read(const struct packet *p,
 	for (int i = 0; i < 2; i++) {
 		__u32 base = cookie_base(p, &s->keys[(s->current + i) & 1]);
 
-		for (g = 0; g < 2; g++) {
+		for (int j = 0; j < 2; j++) {
+			g = svc->current + j;
 			diff = p->ack - 1 - salted(base, svc, g);
-			if (diff >> 18 == g)
+			if (!(diff >> 18) && svc->page[g & 1])
 				goto found;
 		}
 	}
@@ -177,7 +182,9 @@ found:
 	c->offset = diff & 0xffff;
 	c->page = svc->page[g & 1];
 	page = page_at(c->page);
-	return page && c->offset <= page->length + 1 ? page : NULL;
+	return page && (page->variants || c->offset <= page->length + 1) ?
+		       page :
+		       NULL;
 }
 
 #endif

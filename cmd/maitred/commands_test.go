@@ -22,7 +22,7 @@ import (
 
 func TestValidate(t *testing.T) {
 	good := run(t, env{}, "validate", "testdata/good.yaml")
-	want := outcome{exitDone, "testdata/good.yaml is good: 1 service, 1 pool, 2 servers, 1 check, pages closed, default\n", ""}
+	want := outcome{exitDone, "testdata/good.yaml is good: 1 service, 1 pool, 2 servers, 1 check, pages closed, default, busy\n", ""}
 	if good != want {
 		t.Errorf("good: %+v, want %+v", good, want)
 	}

@@ -32,13 +32,14 @@ func (b builder) config() *Config {
 	return cfg
 }
 
+// longestSocket is what sun_path of unix(7) holds, less a zero, in bytes.
+const longestSocket = 107
+
 func (b builder) admin() Admin {
-	// sun_path of unix(7) holds 108 bytes, the last of them zero.
-	const longest = 107
 	socket := b.raw.Admin.Socket
 	b.absolute("admin.socket", socket)
-	if len(socket) > longest {
-		b.add("admin.socket", "has %d bytes, a socket's path has at most %d", len(socket), longest)
+	if len(socket) > longestSocket {
+		b.add("admin.socket", "has %d bytes, a socket's path has at most %d", len(socket), longestSocket)
 	}
 	return Admin{Socket: socket}
 }

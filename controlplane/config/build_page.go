@@ -29,7 +29,7 @@ func (b builder) pages() []Page {
 		standard := rawPage{Status: http.StatusBadGateway, ContentType: defaultContentType}
 		pages = append(pages, Page{Name: DefaultPage, Image: b.image("pages", standard)})
 	}
-	return pages
+	return append(pages, b.busyPages(names)...)
 }
 
 func (b builder) image(path string, r rawPage) page.Image {

@@ -26,8 +26,11 @@ func (b builder) services(cfg *Config) []Service {
 		for _, part := range parts {
 			pool, _ := cfg.Pool(s.Pool)
 			b.reachable(path, part, pool)
-			b.destinations(path, part, pool)
-			b.tunnelled(path, part, pool)
+			for _, part := range part.ByPool() {
+				pool, _ := cfg.Pool(part.Pool)
+				b.destinations(path, part, pool)
+				b.tunnelled(path, part, pool)
+			}
 		}
 		services = append(services, parts...)
 		for range parts {
@@ -58,6 +61,7 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 	s.Ports = b.ports(path+".ports", r.Ports)
 	s.Quorum = b.quorum(path+".quorum", r.Quorum)
 	s.Sorry = b.sorry(path+".sorry", r.Sorry, s.Protocol, cfg.Pages)
+	s.Shed = b.shed(path+".shed", r.Shed, s.Protocol, cfg.Pages)
 	switch {
 	case r.Pool == "":
 		b.missing(path+".pool", "name the pool of its real servers")
@@ -67,6 +71,7 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 		b.translation(path, s, pool)
 	}
 	b.masquerade(path, s, cfg.Director)
+	s.Sorry = b.reserve(path+".sorry", r.Sorry, s, cfg)
 	return s
 }
 
@@ -182,7 +187,7 @@ func (b builder) reachable(path string, s Service, pool Pool) {
 
 func (b builder) sorry(path string, r rawSorry, proto Protocol, pages []Page) Sorry {
 	if proto == UDP {
-		if b.given(path) && r.Page != noPage {
+		if reserved := r.Pool != "" || r.Server != ""; (b.given(path) && !reserved || b.given(path+".page")) && r.Page != noPage {
 			b.add(path, "is not for udp: clients get ICMP port unreachable from the kernel")
 		}
 		return Sorry{Linger: r.Linger, Orphans: Orphans(r.Orphans)}

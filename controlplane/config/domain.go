@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
-	"github.com/maitred-lb/maitred/controlplane/page"
 )
 
 // Config is a whole configuration, validated: every reference resolves, every
@@ -49,6 +48,9 @@ type Director struct {
 	// PinPath is the folder in a BPF file system where programs, links and
 	// maps outlive the daemon.
 	PinPath string
+	// StateDir is the folder of what outlives the machine's kernel: what operators
+	// have said.
+	StateDir string
 }
 
 // Absence is what the kernel does without a daemon.
@@ -131,13 +133,6 @@ type Server struct {
 	// Local tells that the server is this machine itself, at the service's own
 	// address and port: a sorry server. Address and Port are zero.
 	Local bool
-}
-
-// Page is a sorry page, read and built.
-type Page struct {
-	Name string
-	// Image is the response as the kernel sends it.
-	Image page.Image
 }
 
 // Admin says where the daemon is spoken to.

@@ -121,7 +121,9 @@ type Sorry struct {
 	Page string // name of a page; empty: nothing is answered
 	// Pool is the name of the pool that serves in place of the service's own
 	// while that is below its quorum and this one has a server up; empty: none.
-	Pool    string
+	Pool string
+	// TLS is of this machine's sorry server, which is then the only one of Pool.
+	TLS     TLS
 	Linger  time.Duration // how long exchanges in flight are finished after the service is back
 	Orphans Orphans
 }
@@ -153,12 +155,13 @@ const (
 )
 
 // Serving lists the servers of the pool that can serve the service: those of its
-// address family. Where there is none, a tunnel goes to those of the other.
+// address family, and this machine. Where there is none, a tunnel goes to those of
+// the other.
 func (p Pool) Serving(s Service) []Server {
 	if len(s.Addresses) == 0 {
 		return nil
 	}
-	ofFamily := func(server Server) bool { return server.Address.Is4() == s.Addresses[0].Is4() }
+	ofFamily := func(server Server) bool { return server.Local || server.Address.Is4() == s.Addresses[0].Is4() }
 	if s.Method == TUN && !slices.ContainsFunc(p.Servers, ofFamily) {
 		return p.Servers
 	}
@@ -173,7 +176,7 @@ func (p Pool) Serving(s Service) []Server {
 
 // serves tells whether the server is one of Serving.
 func (p Pool) serves(s Service, server Server) bool {
-	if server.Address.Is4() == s.Addresses[0].Is4() {
+	if server.Local || server.Address.Is4() == s.Addresses[0].Is4() {
 		return true
 	}
 	return s.Method == TUN && !slices.ContainsFunc(p.Servers, func(other Server) bool {

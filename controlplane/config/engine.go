@@ -41,6 +41,11 @@ func refuse(r *report, cfg *Config, engine Forwarding) {
 			}
 		}
 	case ForwardingNone:
+		for i, s := range cfg.Services {
+			if s.Sorry.Pool != "" {
+				r.add(cfg.service(i)+".sorry", "names who serves in an outage, and nobody leads clients there where others forward: leave it to them")
+			}
+		}
 		for i, check := range cfg.Checks {
 			if check.Via == ViaDataplane {
 				r.add(at("checks", i, "via"), "there is no data path to ask by where others forward: use direct")
@@ -88,8 +93,7 @@ func refuseWaysBack(r *report, cfg *Config) {
 		if s.Method != NAT {
 			continue
 		}
-		pool, _ := cfg.Pool(s.Pool)
-		for _, server := range pool.Serving(s) {
+		for _, server := range cfg.reached(s) {
 			for _, port := range s.Ports {
 				end := endOf(server, s, port)
 				services[end] += len(s.Addresses)
@@ -112,8 +116,7 @@ func endOf(server Server, s Service, port uint16) Virtual {
 func refuseEnds(r *report, cfg *Config) {
 	ends := map[Virtual]bool{}
 	for _, s := range cfg.Services {
-		pool, _ := cfg.Pool(s.Pool)
-		for _, server := range pool.Serving(s) {
+		for _, server := range cfg.reached(s) {
 			for _, port := range s.Ports {
 				switch s.Method {
 				case NAT, FULLNAT:
@@ -142,9 +145,11 @@ func refuseServers(r *report, cfg *Config) {
 	}
 	rows := map[row]bool{}
 	for _, s := range cfg.Services {
-		pool, _ := cfg.Pool(s.Pool)
-		for _, server := range pool.Serving(s) {
-			rows[row{pool.Name, netip.AddrPortFrom(server.Address, server.Port), s.Method, s.Tunnel}] = true
+		for _, s := range s.ByPool() {
+			pool, _ := cfg.Pool(s.Pool)
+			for _, server := range pool.Serving(s) {
+				rows[row{pool.Name, netip.AddrPortFrom(server.Address, server.Port), s.Method, s.Tunnel}] = true
+			}
 		}
 	}
 	if len(rows) > mostServers {

@@ -119,6 +119,12 @@ func checkInvariants(t *testing.T, cfg *Config) {
 func checkPool(t *testing.T, cfg *Config, p Pool) {
 	t.Helper()
 	for _, s := range p.Servers {
+		if s.Local {
+			if s != (Server{Name: "local", Weight: 1, Local: true}) || len(p.Servers) != 1 || !slices.Equal(p.Checks, []string{SorryCheck}) {
+				t.Errorf("pool %+v", p)
+			}
+			continue
+		}
 		if s.Name == "" || !s.Address.IsValid() || s.Weight < 1 || s.Weight > 65535 {
 			t.Errorf("pool %q: server %+v", p.Name, s)
 		}

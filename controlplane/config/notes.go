@@ -13,7 +13,7 @@ const LongPage = 20_000
 func (c *Config) Notes() []Problem {
 	pools, checks, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, s := range c.Services {
-		pools[s.Pool], pages[s.Sorry.Page] = true, true
+		pools[s.Pool], pools[s.Sorry.Pool], pages[s.Sorry.Page], pages[s.Shed.Page] = true, true, true, true
 	}
 	for _, p := range c.Pools {
 		for _, name := range p.Checks {
@@ -40,6 +40,7 @@ func (c *Config) Notes() []Problem {
 			r.add(at(path, "body"), "page %q has %d bytes: above %d it takes long where packets are lost, and some clients give up", p.Name, n, LongPage)
 		}
 	}
+	c.noteReserve(r)
 	c.noteEngine(r)
 	_ = r.err() // sorts them
 	return r.problems

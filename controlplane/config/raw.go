@@ -30,6 +30,7 @@ type rawDirector struct {
 	CookieKeyFile  string         `mapstructure:"cookie_key_file"`
 	Absence        rawAbsence     `mapstructure:"absence"`
 	PinPath        string         `mapstructure:"pin_path"`
+	StateDir       string         `mapstructure:"state_dir"`
 }
 
 type rawAbsence struct {
@@ -82,6 +83,8 @@ type rawServer struct {
 	Port    int    `mapstructure:"port"`
 	Weight  int    `mapstructure:"weight"`
 	MTU     int    `mapstructure:"mtu"`
+
+	UpperThreshold int `mapstructure:"upper_threshold"`
 }
 
 type rawPage struct {
@@ -113,6 +116,7 @@ type rawService struct {
 	Pool      string    `mapstructure:"pool"`
 	Quorum    rawQuorum `mapstructure:"quorum"`
 	Sorry     rawSorry  `mapstructure:"sorry"`
+	Shed      rawShed   `mapstructure:"shed"`
 }
 
 type rawTunnel struct {
@@ -128,8 +132,24 @@ type rawQuorum struct {
 
 type rawSorry struct {
 	Page    string        `mapstructure:"page"`
+	Pool    string        `mapstructure:"pool"`
+	Server  string        `mapstructure:"server"`
+	TLS     rawTLS        `mapstructure:"tls"`
 	Linger  time.Duration `mapstructure:"linger"`
 	Orphans string        `mapstructure:"orphans"`
+}
+
+type rawShed struct {
+	When     rawLoad `mapstructure:"when"`
+	Fraction string  `mapstructure:"fraction"` // as in "30%"
+	Page     string  `mapstructure:"page"`
+	Status   int     `mapstructure:"status"`
+}
+
+type rawLoad struct {
+	Connections    int    `mapstructure:"connections"`
+	NewPerSecond   int    `mapstructure:"new_per_second"`
+	UpperThreshold string `mapstructure:"upper_threshold"` // true or false
 }
 
 type rawAdmin struct {

@@ -113,6 +113,9 @@ func TestReferenceLoads(t *testing.T) {
 	write(t, filepath.Join(dir, "maitred.yaml"), Reference())
 	write(t, filepath.Join(dir, "closed.html"), "<p>closed")
 	write(t, filepath.Join(dir, "cookie.key"), strings.Repeat("s", leastSecret))
+	cert, key := certificate(t, time.Hour)
+	write(t, filepath.Join(dir, "shop.pem"), cert)
+	write(t, filepath.Join(dir, "shop.key"), key)
 	cfg, err := Load(filepath.Join(dir, "maitred.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func Derive(s state.State, env Env) Want {
 		w.putEngine(s.Config, env)
 	case config.ForwardingNone, config.ForwardingAuto:
 	}
+	w.noticeLocal(s.Config, env)
 	slices.Sort(w.Notices)
 	w.Notices = slices.Compact(w.Notices)
 	for _, c := range s.Config.Services {
@@ -63,7 +64,7 @@ func (w Want) putService(s state.State, c config.Service, page maps.PageID, env 
 	mute := decided.Mode == state.ModeSorry && page == 0
 	var share Share
 	if env.Forwarding == config.ForwardingEBPF {
-		share = w.putServers(s, c, env)
+		share = w.putPools(s, c, env)
 		share.Mute = mute
 	}
 	for _, v := range c.Virtuals() {
@@ -73,7 +74,9 @@ func (w Want) putService(s state.State, c config.Service, page maps.PageID, env 
 			w.Virtuals[v] = forward(s, c, v, mute)
 		case config.ForwardingEBPF:
 			w.Shares[v] = share
-			w.putBacks(s.Config, c, v)
+			for _, part := range c.ByPool() {
+				w.putBacks(s.Config, part, v)
+			}
 		case config.ForwardingNone, config.ForwardingAuto:
 		}
 		if director.Addresses == config.AddressesManage && len(director.Interfaces) > 0 {
@@ -87,18 +90,6 @@ func (w Want) putService(s state.State, c config.Service, page maps.PageID, env 
 // reuses a port gets a server that lives (Documentation/networking/ipvs-sysctl.rst).
 func settings() map[string]string {
 	return map[string]string{"expire_nodest_conn": "1", "conn_reuse_mode": "1"}
-}
-
-// putPage wants the page of that name for a service and returns its ID; zero is no
-// page.
-func (w Want) putPage(cfg *config.Config, c config.Service, name string) maps.PageID {
-	page, ok := cfg.Page(name)
-	if !ok || c.Protocol != config.TCP {
-		return 0
-	}
-	id := maps.PageID(page.Image.Digest)
-	w.Pages[id] = maps.Page{ID: id, Response: page.Image.Response, Head: page.Image.Head, Sums: page.Image.Sums}
-	return id
 }
 
 func row(decided state.Service, page maps.PageID) maps.Service {
@@ -137,30 +128,8 @@ func share32(part float64) uint32 {
 // sorry and has no page to say it with, takes no new connections even where some
 // server lives: IPVS then refuses them.
 func forward(s state.State, c config.Service, v config.Virtual, mute bool) Forward {
-	f := Forward{
-		Scheduler: c.SchedulerFor(config.ForwardingIPVS), Destinations: map[netip.AddrPort]Destination{},
-	}
+	f := Forward{Scheduler: c.SchedulerFor(config.ForwardingIPVS), Destinations: destinations(s, c, v, mute)}
 	f.Ports = c.Hash == config.HashPort && hashes(f.Scheduler)
-	pool, _ := s.Config.Pool(c.Pool)
-	for _, server := range pool.Serving(c) {
-		d := Destination{Method: c.Method, Tunnel: tunnel(c)}
-		decided := s.Servers[state.ServerID{Pool: pool.Name, Name: server.Name}]
-		switch decided.Verdict {
-		case state.VerdictUp:
-			d.Weight = decided.Weight
-		case state.VerdictDrain:
-		case state.VerdictUnknown:
-			d.Keep = true
-		case state.VerdictDown:
-			if c.OnDown != config.OnDownKeep {
-				d = Destination{Dead: true}
-			}
-		}
-		if mute {
-			d.Weight = 0
-		}
-		f.Destinations[netip.AddrPortFrom(server.Address, portOf(server, v))] = d
-	}
 	return f
 }
 

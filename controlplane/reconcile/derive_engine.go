@@ -58,11 +58,17 @@ func (w *Want) watchServers(cfg *config.Config, env Env) {
 		mode = config.AttachAuto
 	}
 	for _, c := range cfg.Services {
-		pool, _ := cfg.Pool(c.Pool)
-		for _, server := range pool.Serving(c) {
-			if _, there := env.Paths[server.Address]; seesAnswers(cfg, c, pool) || !there {
-				w.watch(mode, env, pool.Name, server.Address)
-			}
+		for _, part := range c.ByPool() {
+			w.watchPool(mode, cfg, part, env)
+		}
+	}
+}
+
+func (w *Want) watchPool(mode config.Attach, cfg *config.Config, c config.Service, env Env) {
+	pool, _ := cfg.Pool(c.Pool)
+	for _, server := range pool.Serving(c) {
+		if _, there := env.Paths[server.Address]; !server.Local && (seesAnswers(cfg, c, pool) || !there) {
+			w.watch(mode, env, pool.Name, server.Address)
 		}
 	}
 }

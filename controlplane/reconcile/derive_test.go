@@ -36,6 +36,9 @@ func destinations(f reconcile.Forward) string {
 	var out []string
 	for server, d := range f.Destinations {
 		text := fmt.Sprintf("%s %s %d", server, d.Method, d.Weight)
+		if d.Local {
+			text = fmt.Sprintf("%s local %d", server, d.Weight)
+		}
 		if d.Keep {
 			text = server.String() + " keep"
 		}

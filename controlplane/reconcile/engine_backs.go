@@ -24,7 +24,7 @@ func backOf(id maps.ServerID, v config.Virtual) (maps.Key, bool) {
 		return maps.Key{Addr: at, Proto: keyOf(v).Proto}, true
 	case maps.MethodTUN:
 		return maps.Key{Addr: netip.AddrPortFrom(at.Addr(), 0), Proto: protoIPIP}, true
-	case maps.MethodDR:
+	case maps.MethodDR, maps.MethodLocal:
 	}
 	return maps.Key{}, false
 }
@@ -127,7 +127,7 @@ func (has balanceRows) wantedBack(w Want, key maps.Key) ([]maps.Key, bool) {
 			services = append(services, keyOf(b.Service))
 		case maps.MethodFullNAT: // finds its flows without: there may be any number
 			full = append(full, keyOf(b.Service))
-		case maps.MethodTUN, maps.MethodDR:
+		case maps.MethodTUN, maps.MethodDR, maps.MethodLocal:
 		}
 	}
 	room := max(0, backMost-len(joined(services, nil)))

@@ -128,6 +128,9 @@ func (has balanceRows) lasts(w Want) map[maps.ServerID][]Group {
 		for _, m := range share.Members {
 			last[m.Server] = append(last[m.Server], virtualGroup(v))
 		}
+		for _, id := range share.Idle { // in its ring, perhaps, until it is put anew
+			last[id] = append(last[id], virtualGroup(v))
+		}
 	}
 	return last
 }
@@ -165,6 +168,8 @@ func methodText(id maps.ServerID) string {
 		return string(config.NAT)
 	case maps.MethodFullNAT:
 		return string(config.FULLNAT)
+	case maps.MethodLocal:
+		return localText
 	case maps.MethodDR:
 	}
 	return string(config.DR)

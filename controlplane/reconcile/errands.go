@@ -100,6 +100,9 @@ func (m Mark) group() Group { return Group(m.String()) }
 
 // way is how the destination is reached.
 func (d Destination) way() string {
+	if d.Local {
+		return localText
+	}
 	if d.Tunnel.Kind == config.TunnelGUE {
 		return fmt.Sprintf("%s by gue to port %d", d.Method, d.Tunnel.Port)
 	}

@@ -71,7 +71,7 @@ func (k *IPVS) Virtuals() (map[config.Virtual]Forward, error) {
 
 // readDestination is a destination as the kernel has it, but for its address.
 func readDestination(d ipvs.Destination) Destination {
-	out := Destination{Method: methods[d.FwdMethod], Weight: int(d.Weight)}
+	out := Destination{Local: d.FwdMethod == ipvs.Local, Method: methods[d.FwdMethod], Weight: int(d.Weight)}
 	known := d.TunnelType == ipvs.IPIP
 	if out.Method == config.TUN {
 		switch d.TunnelType {
@@ -110,6 +110,9 @@ func (k *IPVS) PutDestination(v config.Virtual, server netip.AddrPort, d Destina
 func (k *IPVS) putDestination(of ipvs.Service, server netip.AddrPort, d Destination) error {
 	to := destination(server)
 	to.Weight = uint32(d.Weight)
+	if d.Local {
+		to.FwdMethod = ipvs.Local
+	}
 	switch d.Method {
 	case config.NAT:
 		to.FwdMethod = ipvs.Masquerade

@@ -112,6 +112,10 @@ func stories() map[string][]scene {
 		"ebpf tun":   storyOf(config.ForwardingEBPF, config.TUN),
 		"ebpf asked": storyOf(config.ForwardingEBPF, config.DR, viaShop),
 		"nobody":     storyOf(config.ForwardingNone, config.DR),
+
+		"ipvs reserve":     storyOf(config.ForwardingIPVS, config.NAT, inReserve),
+		"ebpf reserve nat": storyOf(config.ForwardingEBPF, config.NAT, inReserve),
+		"ebpf reserve dr":  storyOf(config.ForwardingEBPF, config.DR, inReserve),
 	}
 }
 
@@ -239,7 +243,7 @@ func contents(k *fake.Kernel) string {
 	for v, f := range k.IPVS {
 		lines = append(lines, fmt.Sprintf("virtual %s/%s %s altered %v", v.Addr, v.Proto, f.Scheduler, f.Altered))
 		for addr, d := range f.Destinations {
-			lines = append(lines, fmt.Sprintf("virtual %s/%s to %s %s weight %d altered %v", v.Addr, v.Proto, addr, d.Method, d.Weight, d.Altered))
+			lines = append(lines, fmt.Sprintf("virtual %s/%s to %s %s local %v weight %d altered %v", v.Addr, v.Proto, addr, d.Method, d.Local, d.Weight, d.Altered))
 		}
 	}
 	for m, e := range k.ErrandTable {

@@ -29,6 +29,9 @@ type Share struct {
 	Down   maps.Down
 	// Members are all servers of the service, whatever their state.
 	Members []Member
+	// Idle are further servers, which get no new flows and go on with those that
+	// they have.
+	Idle []maps.ServerID
 	// Mute takes no flows at all.
 	Mute bool
 }
@@ -47,6 +50,9 @@ type Back struct {
 
 // ServerID is what the eBPF engine calls a real server of a service.
 func ServerID(s config.Service, server config.Server) maps.ServerID {
+	if server.Local {
+		return maps.ServerID{Pool: poolID(s.Pool), Addr: netip.AddrPortFrom(s.Addresses[0], 0), Method: maps.MethodLocal}
+	}
 	id := maps.ServerID{
 		Pool: poolID(s.Pool), Addr: netip.AddrPortFrom(server.Address, server.Port), Method: method(s.Method),
 	}

@@ -164,7 +164,7 @@ func (has virtualRows) retire(v config.Virtual, server netip.AddrPort, old Desti
 	if old.Weight == 0 {
 		return []Effect{remove}
 	}
-	return []Effect{has.putDestination(v, server, Destination{Method: old.Method, Tunnel: old.Tunnel}, true), remove}
+	return []Effect{has.putDestination(v, server, Destination{Local: old.Local, Method: old.Method, Tunnel: old.Tunnel}, true), remove}
 }
 
 // withdraw deletes a service, after what leads to it.

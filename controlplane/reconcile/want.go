@@ -49,6 +49,7 @@ type Forward struct {
 
 // Destination is a real server of an IPVS service.
 type Destination struct {
+	Local  bool // this machine, at the service's own address; without a method
 	Method config.Method
 	Tunnel config.Tunnel // of method tun
 	Weight int           // zero: keeps its connections and gets no new ones

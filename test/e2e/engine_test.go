@@ -21,18 +21,21 @@ import (
 type engine struct {
 	*netlab.Lab
 	maps *maps.Maps
+	pin  string // their folder in the BPF file system
 	body []byte
 }
 
 // newEngine brings up a page of the given length on the lab's two service
 // addresses, port 80.
-func newEngine(t *testing.T, mode maps.AttachMode, length int) *engine {
+func newEngine(t testing.TB, mode maps.AttachMode, length int) *engine {
 	t.Helper()
 	kernel.RequireBPF(t)
-	e := &engine{Lab: netlab.Director(t, netlab.Options{Servers: 1}), body: text(length)}
-	path := fmt.Sprintf("/sys/fs/bpf/maitred-e2e-%d", os.Getpid())
+	e := &engine{
+		Lab: netlab.Director(t, netlab.Options{Servers: 1}), body: text(length),
+		pin: fmt.Sprintf("/sys/fs/bpf/maitred-e2e-%d", os.Getpid()),
+	}
 	var err error
-	if e.maps, err = maps.Open(path, maps.Options{}); err != nil {
+	if e.maps, err = maps.Open(e.pin, maps.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -49,7 +52,7 @@ func newEngine(t *testing.T, mode maps.AttachMode, length int) *engine {
 	return e
 }
 
-func (e *engine) attach(t *testing.T, mode maps.AttachMode) {
+func (e *engine) attach(t testing.TB, mode maps.AttachMode) {
 	t.Helper()
 	for _, vip := range []netip.Addr{e.VIP4, e.VIP6} {
 		if err := e.Director.AddAddr("eth0", netip.PrefixFrom(vip, vip.BitLen())); err != nil {
@@ -69,7 +72,7 @@ func (e *engine) attach(t *testing.T, mode maps.AttachMode) {
 }
 
 // say puts the page and the rows of both addresses.
-func (e *engine) say(t *testing.T, mode maps.Mode, orphans maps.Orphans) {
+func (e *engine) say(t testing.TB, mode maps.Mode, orphans maps.Orphans) {
 	t.Helper()
 	image, err := page.Build(page.Spec{
 		Status: 502, Reason: "Service temporarily down", ContentType: "text/plain", Body: e.body,

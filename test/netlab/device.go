@@ -20,6 +20,11 @@ func (n *Namespace) PassXDP(dev string) error {
 	return n.attachXDP(dev, "netlab_pass", asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()})
 }
 
+// DropXDP attaches a program that drops every packet, before it costs anything.
+func (n *Namespace) DropXDP(dev string) error {
+	return n.attachXDP(dev, "netlab_drop", asm.Instructions{asm.Mov.Imm(asm.R0, xdpDrop), asm.Return()})
+}
+
 func (n *Namespace) attachXDP(dev, name string, instructions asm.Instructions) (err error) {
 	device, err := n.link(dev)
 	if err != nil {
