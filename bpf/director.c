@@ -15,6 +15,7 @@
 #include "probe.h"
 #include "pulse.h"
 #include "service.h"
+#include "speech.h"
 #include "tables.h"
 #include "transport.h"
 
@@ -67,6 +68,7 @@ STEP(judge, svc &&r, judge(f, p, svc, r, mode), const struct service *svc,
      struct reply *r, enum service_mode mode)
 STEP(judge_new, svc &&r, judge_new(f, p, svc, r, mode),
      const struct service *svc, struct reply *r, enum service_mode mode)
+STEP(speak, r, speak(f, p, r), struct reply *r)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
 STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
 STEP(back, w, nat_back(f, p, w), struct way *w)
@@ -154,6 +156,8 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	if (mode != MODE_SERVE)
 		v = is_new(p) ? DO(judge_new, f, p, svc, r, mode) :
 				DO(judge, f, p, svc, r, mode);
+	if (v == SPEAK)
+		v = DO(speak, f, p, r);
 	/* Without a page flows that are known go on, and nothing is begun. */
 	w->closed = v == PASS_NO_PAGE;
 	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||

@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"context"
+	"net/netip"
 	"os"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
@@ -138,7 +139,7 @@ func servers(st state.State, load Load) []api.Server {
 			id := state.ServerID{Pool: pool.Name, Name: c.Name}
 			decided := st.Servers[id]
 			server := api.Server{
-				Pool: pool.Name, Name: c.Name, Address: c.Address.String(), Port: c.Port,
+				Pool: pool.Name, Name: c.Name, Address: addressText(c), Port: c.Port,
 				Verdict: decided.Verdict.String(), Weight: decided.Weight, Configured: c.Weight,
 				Reason: decided.Reason, Since: decided.Since.UTC(), Probes: probeKeys(st.Config, pool, c),
 			}
@@ -151,10 +152,27 @@ func servers(st state.State, load Load) []api.Server {
 	return out
 }
 
+// addressText is where a server is, for people.
+func addressText(c config.Server) string {
+	if c.Local {
+		return "this machine"
+	}
+	return c.Address.String()
+}
+
+// targetText is where a check asks, for people: the sorry server of this machine has
+// no address.
+func targetText(target netip.AddrPort) string {
+	if !target.IsValid() {
+		return "this machine"
+	}
+	return target.String()
+}
+
 func probeKeys(cfg *config.Config, pool config.Pool, server config.Server) []api.ProbeKey {
 	var out []api.ProbeKey
 	for _, key := range state.Keys(cfg, pool, server) {
-		out = append(out, api.ProbeKey{Check: key.Check, Target: key.Target.String()})
+		out = append(out, api.ProbeKey{Check: key.Check, Target: targetText(key.Target)})
 	}
 	return out
 }

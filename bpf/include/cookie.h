@@ -153,6 +153,16 @@ static __always_inline __u32 cookie_make(const struct packet *p,
 }
 
 /*
+ * The last offset that there is. What is made of the client's own words is no
+ * longer than a segment, but may be longer than the page.
+ */
+static __always_inline __u32 page_reach(const struct page *page)
+{
+	return page->length + 1 +
+	       (page->speech >= SPEECH_LDAP ? SEGMENT_MAX : 0);
+}
+
+/*
  * Reads what an acknowledgement says, and returns the page that it is about, or
  * NULL where it is no acknowledgement of ours. Variants have lengths of their
  * own: see paced.h.
@@ -182,7 +192,7 @@ found:
 	c->offset = diff & 0xffff;
 	c->page = svc->page[g & 1];
 	page = page_at(c->page);
-	return page && (page->variants || c->offset <= page->length + 1) ?
+	return page && (page->variants || c->offset <= page_reach(page)) ?
 		       page :
 		       NULL;
 }

@@ -16,10 +16,11 @@ struct reply {
 	__u32 ack;
 	__u32 offset; /* of the payload within the page */
 	__u32 length; /* of the payload, 0 to SEGMENT_MAX */
-	__u32 page; /* its slot; 0: no payload */
+	__u16 page; /* its slot; 0: no payload */
 	__u16 mss; /* 0: no option */
 	__u8 flags; /* 0: nothing is to be said */
-	__u8 pad;
+	__u8 class; /* of the exchange */
+	__u8 pad[2];
 };
 
 /* The end of what the client has sent: a FIN counts as one byte. */
@@ -159,6 +160,17 @@ on_start(const struct frame *f, const struct packet *p, const struct cookie *c,
 }
 
 /*
+ * Whether a segment in another protocol than HTTP may end there: those that say
+ * something before the question do within the head, and postgres says all but
+ * the head then.
+ */
+static __always_inline bool speech_stops(const struct page *page, __u32 offset)
+{
+	return page->speech != SPEECH_HTTP &&
+	       (offset <= page->head || offset + page->head >= page->length);
+}
+
+/*
  * Tells a packet of an exchange from one of a connection to a real server whose
  * acknowledgement has come upon one of our numbers. We negotiate no option, so
  * whoever sends one (timestamps, mostly) speaks to somebody else; where packets
@@ -176,7 +188,7 @@ ours(const struct packet *p, const struct service *svc, const struct cookie *c,
 	return c->offset % GRID == 0 ||
 	       c->offset % segment_size(c->class) == 0 ||
 	       c->offset >= page->length || c->offset == page->head ||
-	       c->offset == page->head + 1;
+	       c->offset == page->head + 1 || speech_stops(page, c->offset);
 }
 
 #define RESET_WINDOW_NS 100000000ULL

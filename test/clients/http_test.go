@@ -55,7 +55,7 @@ func TestHTTP(t *testing.T) {
 		t.Run(attach, func(t *testing.T) {
 			s := newStage(t, attach, pageServices()...)
 			for _, c := range httpClients {
-				for _, vip := range s.addresses() {
+				for _, vip := range addresses() {
 					for _, v := range pageServices() {
 						url := "http://" + net.JoinHostPort(vip.String(), strconv.Itoa(int(v.port))) + "/any/url?x=1"
 						t.Run(fmt.Sprintf("%s/%s/%s", c.name, vip, v.name), func(t *testing.T) {
