@@ -2,7 +2,8 @@
 #ifndef MAITRED_SPEECH_H
 #define MAITRED_SPEECH_H
 
-#include "tcp.h"
+#include "postgres.h"
+#include "say.h"
 
 /*
  * Apologies in other protocols than HTTP. They are a step of their own behind
@@ -51,7 +52,6 @@ speak(const struct frame *f, const struct packet *p, struct reply *r)
 	const struct cookie c = { .class = r->class, .offset = r->offset };
 	const struct page *page = page_at(r->page);
 
-	(void)f;
 	if (!page)
 		return DROP_ACK;
 	switch (page->speech) {
@@ -59,6 +59,8 @@ speak(const struct frame *f, const struct packet *p, struct reply *r)
 		return speak_any(p, &c, page, r);
 	case SPEECH_GREETING:
 		return speak_greeting(p, &c, page, r);
+	case SPEECH_POSTGRES:
+		return speak_postgres(f, p, page, r);
 	default:
 		return DROP_ACK;
 	}
