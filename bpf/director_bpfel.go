@@ -420,6 +420,7 @@ const (
 	DirectorProgMaitredPulse = "maitred_pulse"
 	DirectorProgMaitredTc    = "maitred_tc"
 	DirectorProgMaitredXdp   = "maitred_xdp"
+	DirectorVarPageType      = "page_type"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -504,6 +505,7 @@ type DirectorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorVariableSpecs struct {
+	PageType *ebpf.VariableSpec `ebpf:"page_type"`
 }
 
 // DirectorObjects contains all objects after they have been loaded into the kernel.
@@ -585,6 +587,7 @@ func (m *DirectorMaps) Close() error {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorVariables struct {
+	PageType *ebpf.Variable `ebpf:"page_type"`
 }
 
 // DirectorPrograms contains all programs after they have been loaded into the kernel.
