@@ -148,6 +148,11 @@ type DirectorFragmentWay struct {
 	Until  uint32
 }
 
+type DirectorLead struct {
+	_     structs.HostLayout
+	Bytes [16]uint8
+}
+
 type DirectorMethod uint32
 
 const (
@@ -382,6 +387,7 @@ const (
 	DirectorMapFragments     = "fragments"
 	DirectorMapFresh         = "fresh"
 	DirectorMapFreshBudget   = "fresh_budget"
+	DirectorMapLeads         = "leads"
 	DirectorMapMarks         = "marks"
 	DirectorMapPageIndex     = "page_index"
 	DirectorMapPages         = "pages"
@@ -461,6 +467,7 @@ type DirectorMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	FreshBudget *ebpf.MapSpec `ebpf:"fresh_budget"`
+	Leads       *ebpf.MapSpec `ebpf:"leads"`
 	Marks       *ebpf.MapSpec `ebpf:"marks"`
 	PageIndex   *ebpf.MapSpec `ebpf:"page_index"`
 	Pages       *ebpf.MapSpec `ebpf:"pages"`
@@ -512,6 +519,7 @@ type DirectorMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	FreshBudget *ebpf.Map `ebpf:"fresh_budget"`
+	Leads       *ebpf.Map `ebpf:"leads"`
 	Marks       *ebpf.Map `ebpf:"marks"`
 	PageIndex   *ebpf.Map `ebpf:"page_index"`
 	Pages       *ebpf.Map `ebpf:"pages"`
@@ -539,6 +547,7 @@ func (m *DirectorMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.FreshBudget,
+		m.Leads,
 		m.Marks,
 		m.PageIndex,
 		m.Pages,
