@@ -14,6 +14,7 @@
 #include "forward.h"
 #include "judge.h"
 #include "probe.h"
+#include "pulse.h"
 #include "service.h"
 #include "speech.h"
 #include "tables.h"
@@ -149,13 +150,15 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 {
 	const struct service *svc = service_of(p);
 	enum verdict v = PASS_SERVED;
+	enum service_mode mode;
 
 	if (!svc)
 		return answered(f, p, w);
 	w->service = svc->id;
-	if (svc->mode != MODE_SERVE)
-		v = is_new(p) ? DO(judge_new, f, p, svc, r, svc->mode) :
-				DO(judge, f, p, svc, r, svc->mode);
+	mode = mode_of(svc);
+	if (mode != MODE_SERVE)
+		v = is_new(p) ? DO(judge_new, f, p, svc, r, mode) :
+				DO(judge, f, p, svc, r, mode);
 	if (v == SPEAK)
 		v = p->protocol == IPPROTO_TCP ? DO(speak, f, p, r) :
 						 DO(datagram, f, p, r->page);
@@ -291,6 +294,22 @@ int maitred_probe(struct __sk_buff *ctx)
 	if (v == PASS_LOCAL)
 		return frame_pass(&f);
 	return v == FORWARD_PROBE ? p.action : frame_drop(&f);
+}
+
+/*
+ * On no interface: the daemon runs it with a frame that says how soon it will do so
+ * again.
+ */
+SEC("tc")
+int maitred_pulse(struct __sk_buff *ctx)
+{
+	__u32 zero = 0;
+	struct heartbeat *p = bpf_map_lookup_elem(&pulse, &zero);
+	__u64 after;
+
+	if (!p || bpf_skb_load_bytes(ctx, ETH_HLEN, &after, sizeof(after)))
+		return -EINVAL;
+	return beat(p, after);
 }
 
 /* The GPL half of the licence: some helpers are for such programs alone. */

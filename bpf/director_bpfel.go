@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type DirectorAbsence uint32
+
+const (
+	DirectorAbsenceABSENCE_KEEP  DirectorAbsence = 0
+	DirectorAbsenceABSENCE_PASS  DirectorAbsence = 1
+	DirectorAbsenceABSENCE_SORRY DirectorAbsence = 2
+)
+
 type DirectorBack struct {
 	_       structs.HostLayout
 	Count   uint32
@@ -148,6 +156,17 @@ type DirectorFragmentWay struct {
 	Until  uint32
 }
 
+type DirectorHeartbeat struct {
+	_     structs.HostLayout
+	Timer struct {
+		_ structs.HostLayout
+		_ [16]byte
+	}
+	Until  uint64
+	Absent uint32
+	Pad    uint32
+}
+
 type DirectorLead struct {
 	_     structs.HostLayout
 	Bytes [16]uint8
@@ -256,6 +275,7 @@ type DirectorService struct {
 	Page    [2]uint32
 	Salt    [2]uint32
 	Shed    uint32
+	Absence DirectorAbsence
 }
 
 type DirectorServiceMode uint32
@@ -392,6 +412,7 @@ const (
 	DirectorMapPageIndex     = "page_index"
 	DirectorMapPages         = "pages"
 	DirectorMapPathMtus      = "path_mtus"
+	DirectorMapPulse         = "pulse"
 	DirectorMapResets        = "resets"
 	DirectorMapRings         = "rings"
 	DirectorMapRoutes        = "routes"
@@ -402,6 +423,7 @@ const (
 	DirectorMapTurns         = "turns"
 	DirectorMapUnnoted       = "unnoted"
 	DirectorProgMaitredProbe = "maitred_probe"
+	DirectorProgMaitredPulse = "maitred_pulse"
 	DirectorProgMaitredTc    = "maitred_tc"
 	DirectorProgMaitredXdp   = "maitred_xdp"
 )
@@ -449,6 +471,7 @@ type DirectorSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorProgramSpecs struct {
 	MaitredProbe *ebpf.ProgramSpec `ebpf:"maitred_probe"`
+	MaitredPulse *ebpf.ProgramSpec `ebpf:"maitred_pulse"`
 	MaitredTc    *ebpf.ProgramSpec `ebpf:"maitred_tc"`
 	MaitredXdp   *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
 }
@@ -472,6 +495,7 @@ type DirectorMapSpecs struct {
 	PageIndex   *ebpf.MapSpec `ebpf:"page_index"`
 	Pages       *ebpf.MapSpec `ebpf:"pages"`
 	PathMtus    *ebpf.MapSpec `ebpf:"path_mtus"`
+	Pulse       *ebpf.MapSpec `ebpf:"pulse"`
 	Resets      *ebpf.MapSpec `ebpf:"resets"`
 	Rings       *ebpf.MapSpec `ebpf:"rings"`
 	Routes      *ebpf.MapSpec `ebpf:"routes"`
@@ -524,6 +548,7 @@ type DirectorMaps struct {
 	PageIndex   *ebpf.Map `ebpf:"page_index"`
 	Pages       *ebpf.Map `ebpf:"pages"`
 	PathMtus    *ebpf.Map `ebpf:"path_mtus"`
+	Pulse       *ebpf.Map `ebpf:"pulse"`
 	Resets      *ebpf.Map `ebpf:"resets"`
 	Rings       *ebpf.Map `ebpf:"rings"`
 	Routes      *ebpf.Map `ebpf:"routes"`
@@ -552,6 +577,7 @@ func (m *DirectorMaps) Close() error {
 		m.PageIndex,
 		m.Pages,
 		m.PathMtus,
+		m.Pulse,
 		m.Resets,
 		m.Rings,
 		m.Routes,
@@ -575,6 +601,7 @@ type DirectorVariables struct {
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorPrograms struct {
 	MaitredProbe *ebpf.Program `ebpf:"maitred_probe"`
+	MaitredPulse *ebpf.Program `ebpf:"maitred_pulse"`
 	MaitredTc    *ebpf.Program `ebpf:"maitred_tc"`
 	MaitredXdp   *ebpf.Program `ebpf:"maitred_xdp"`
 }
@@ -582,6 +609,7 @@ type DirectorPrograms struct {
 func (p *DirectorPrograms) Close() error {
 	return _DirectorClose(
 		p.MaitredProbe,
+		p.MaitredPulse,
 		p.MaitredTc,
 		p.MaitredXdp,
 	)

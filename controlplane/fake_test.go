@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -174,7 +175,7 @@ func shop(socket string) *config.Config {
 		Interval: 5 * time.Second, FastInterval: time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
 	}
 	return &config.Config{
-		Director: config.Director{Name: "lb1", Interfaces: []string{"eth0"}, OnStop: config.OnStopKeep, Resync: time.Minute},
+		Director: config.Director{Name: "lb1", Interfaces: []string{"eth0"}, OnStop: config.OnStopKeep, Resync: time.Minute, StateDir: filepath.Dir(socket)},
 		Checks:   []config.Check{{Name: "web", Type: "http", Timing: timing, Checker: checkNothing{}, Fingerprint: "1"}},
 		Pools: []config.Pool{{Name: "app", Checks: []string{"web"}, Servers: []config.Server{
 			{Name: "a", Address: netip.MustParseAddr("10.0.0.11"), Weight: 100},

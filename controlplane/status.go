@@ -65,8 +65,9 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		pool, _ := st.Config.Pool(c.Pool)
 		decided := st.Services[c.Name]
 		service := api.Service{
-			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: c.Sorry.Page,
-			Mode: decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
+			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: decided.Page, Backup: c.Sorry.Pool,
+			Override: override(decided.Override),
+			Mode:     decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),
 			Live:    decided.Live, Total: len(pool.Serving(c)),
 			Budget:   budgets.of(c).Seconds(),
@@ -88,6 +89,13 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		out = append(out, service)
 	}
 	return out
+}
+
+func override(o state.Override) *api.Override {
+	if o.Mode == state.OverrideAuto {
+		return nil
+	}
+	return &api.Override{Mode: string(o.Mode), Page: o.Page, Fraction: o.Shed, Since: o.Since.UTC()}
 }
 
 func virtual(v config.Virtual) string { return v.Addr.String() + "/" + string(v.Proto) }

@@ -99,6 +99,25 @@ static __always_inline long frame_load(const struct frame *f, __u32 offset,
 	return bpf_skb_load_bytes(f->ctx, offset, to, length);
 }
 
+#define OFFSET_MAX 16383 /* a mask, too */
+
+/*
+ * The same for a few bytes: XDP reaches them by a pointer, for its helper takes
+ * longer than all that is done with them.
+ */
+static __always_inline long frame_read(const struct frame *f, __u32 offset,
+				       void *to, __u32 length)
+{
+	void *at = frame_start(f) + (offset & OFFSET_MAX);
+
+	if (!f->xdp)
+		return bpf_skb_load_bytes(f->ctx, offset, to, length);
+	if (at + length > frame_end(f))
+		return -1;
+	__builtin_memcpy(to, at, length);
+	return 0;
+}
+
 /*
  * Only CHECKSUM_COMPLETE cares for the flag: it keeps the driver's sum of the
  * whole packet true for whoever gets the answer next on this machine.

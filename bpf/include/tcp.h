@@ -43,7 +43,7 @@ static __always_inline enum request request_of(const struct frame *f,
 {
 	__u8 m[5] = {};
 
-	if (p->length < sizeof(m) || frame_load(f, p->payload, m, sizeof(m)))
+	if (p->length < sizeof(m) || frame_read(f, p->payload, m, sizeof(m)))
 		return REQUEST_OTHER;
 	switch (WORD((__u32)m[0], m[1], m[2], m[3])) {
 	case WORD('H', 'E', 'A', 'D'):

@@ -84,7 +84,10 @@ type fakeDaemon struct {
 	reload      api.Reload
 	connections func(f api.Filter, yield func(api.Connection) error) error
 	ring        api.Ring
+	sorry       func(w api.Word) (api.Said, error)
 }
+
+func (d fakeDaemon) Sorry(_ context.Context, w api.Word) (api.Said, error) { return d.sorry(w) }
 
 func (d fakeDaemon) Status(context.Context) api.Status { return d.status() }
 func (d fakeDaemon) Reload(context.Context) api.Reload { return d.reload }

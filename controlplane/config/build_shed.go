@@ -29,8 +29,7 @@ func (b builder) busyPages(taken []string) []Page {
 		if slices.ContainsFunc(pages, func(p Page) bool { return p.Name == name }) || slices.Contains(taken, name) {
 			return
 		}
-		standard := rawPage{Status: status, ContentType: defaultContentType, RetryAfter: busyRetry}
-		pages = append(pages, Page{Name: name, Image: b.image(path, standard)})
+		pages = append(pages, b.standard(name, path, rawResponse{Status: status, RetryAfter: busyRetry}))
 	}
 	add(BusyPage, "pages", http.StatusServiceUnavailable)
 	for i, r := range b.raw.Services {
@@ -55,6 +54,7 @@ func (b builder) shed(path string, r rawShed, proto Protocol, pages []Page) Shed
 	switch {
 	case !b.given(path + ".status"):
 		b.reference(path+".page", "page", r.Page, pageNames(pages))
+		b.suits(path+".page", r.Page, proto, pages)
 	case b.given(path + ".page"):
 		b.add(path+".status", "stands beside page: the page has a status, give one of the two")
 	default:

@@ -7,6 +7,8 @@ import (
 	"html"
 	"net/http"
 	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/page"
 )
 
 // DefaultPage is the name of the page that a service has unless it names
@@ -15,6 +17,15 @@ import (
 const DefaultPage = "default"
 
 const defaultContentType = "text/html; charset=utf-8"
+
+// defaultText is what a page says to people unless it says something else.
+const defaultText = "Service temporarily down"
+
+// The values of the key compress.
+const (
+	compressAuto = "auto"
+	compressOff  = "off"
+)
 
 // noPage is what an operator writes instead of a page to have none.
 const noPage = "none"
@@ -47,6 +58,10 @@ func defaults() map[string]any {
 		"health.defaults.fall":                 3,
 		"checks[].via":                         string(ViaDirect),
 		"pools[].servers[].weight":             100,
+		"pages[].protocol":                     string(page.HTTP),
+		"pages[].text":                         defaultText,
+		"pages[].compress":                     compressAuto,
+		"pages[].template":                     false,
 		"pages[].status":                       http.StatusBadGateway,
 		"pages[].content_type":                 defaultContentType,
 		"services[].protocol":                  string(TCP),
@@ -69,7 +84,7 @@ func defaults() map[string]any {
 // defaultReason is the reason phrase of a status.
 func defaultReason(status int) string {
 	if status == http.StatusBadGateway {
-		return "Service temporarily down"
+		return defaultText
 	}
 	return http.StatusText(status)
 }

@@ -33,7 +33,7 @@ func TestMinimal(t *testing.T) {
 			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
 		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}}},
-		Pages: []Page{{Name: "default"}, {Name: "busy"}},
+		Pages: []Page{{Name: "default", Protocol: "http"}, {Name: "busy", Protocol: "http"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},
 			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
@@ -43,7 +43,7 @@ func TestMinimal(t *testing.T) {
 		Admin: Admin{Socket: "/run/maitred/maitred.sock"},
 	}
 	options := cmp.Options{
-		cmpopts.IgnoreFields(Page{}, "Image"), cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}),
+		cmpopts.IgnoreFields(Page{}, "Image"), cmpopts.IgnoreUnexported(Config{}, Page{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}),
 	}
 	if diff := cmp.Diff(want, cfg, options); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)

@@ -34,12 +34,9 @@ func (c *Config) Notes() []Problem {
 		unused(at("pools", i), "pool", "service", p.Name, pools)
 	}
 	for i, p := range c.Pages {
-		path := at("pages", i)
-		unused(path, "page", "service", p.Name, pages)
-		if n := len(p.Image.Response); n > LongPage {
-			r.add(at(path, "body"), "page %q has %d bytes: above %d it takes long where packets are lost, and some clients give up", p.Name, n, LongPage)
-		}
+		unused(at("pages", i), "page", "service", p.Name, pages)
 	}
+	c.notePages(r)
 	c.noteReserve(r)
 	c.noteEngine(r)
 	_ = r.err() // sorts them

@@ -30,6 +30,7 @@ type rawDirector struct {
 	CookieKeyFile  string         `mapstructure:"cookie_key_file"`
 	Absence        rawAbsence     `mapstructure:"absence"`
 	PinPath        string         `mapstructure:"pin_path"`
+	Contact        string         `mapstructure:"contact"`
 	StateDir       string         `mapstructure:"state_dir"`
 }
 
@@ -85,22 +86,6 @@ type rawServer struct {
 	MTU     int    `mapstructure:"mtu"`
 
 	UpperThreshold int `mapstructure:"upper_threshold"`
-}
-
-type rawPage struct {
-	Name        string        `mapstructure:"name"`
-	Status      int           `mapstructure:"status"`
-	Reason      string        `mapstructure:"reason"`
-	ContentType string        `mapstructure:"content_type"`
-	Body        string        `mapstructure:"body"`
-	BodyFile    string        `mapstructure:"body_file"`
-	RetryAfter  time.Duration `mapstructure:"retry_after"`
-	Headers     []rawHeader   `mapstructure:"headers"`
-}
-
-type rawHeader struct {
-	Name  string `mapstructure:"name"`
-	Value string `mapstructure:"value"`
 }
 
 type rawService struct {

@@ -45,6 +45,7 @@ import (
 //	link add|delete DEV             a further interface of the director
 //	probes SERVER COUNT TIME        counts the probes that a server gets
 //	director|client COMMAND         runs a program in that host
+//	within TIME director|client COMMAND
 func TestStories(t *testing.T) {
 	kernel.RequireBPF(t)
 	bin := daemon.Program(t)
@@ -69,7 +70,7 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 	return testscript.Params{
 		Files: []string{s.file},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"lab": cmdLab, "link": cmdLink, "director": cmdDirector, "client": cmdClient,
+			"lab": cmdLab, "link": cmdLink, "director": cmdDirector, "client": cmdClient, "within": cmdWithin,
 			"daemon": cmdDaemon, "await": cmdAwait,
 			"server": cmdServer, "flip": cmdFlip, "probes": cmdProbes,
 			"visit": cmdVisit, "hold": cmdHold, "crowd": cmdCrowd,
