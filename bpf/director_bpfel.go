@@ -167,6 +167,11 @@ type DirectorHeartbeat struct {
 	Pad    uint32
 }
 
+type DirectorLead struct {
+	_     structs.HostLayout
+	Bytes [16]uint8
+}
+
 type DirectorMethod uint32
 
 const (
@@ -402,6 +407,7 @@ const (
 	DirectorMapFragments     = "fragments"
 	DirectorMapFresh         = "fresh"
 	DirectorMapFreshBudget   = "fresh_budget"
+	DirectorMapLeads         = "leads"
 	DirectorMapMarks         = "marks"
 	DirectorMapPageIndex     = "page_index"
 	DirectorMapPages         = "pages"
@@ -485,6 +491,7 @@ type DirectorMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	FreshBudget *ebpf.MapSpec `ebpf:"fresh_budget"`
+	Leads       *ebpf.MapSpec `ebpf:"leads"`
 	Marks       *ebpf.MapSpec `ebpf:"marks"`
 	PageIndex   *ebpf.MapSpec `ebpf:"page_index"`
 	Pages       *ebpf.MapSpec `ebpf:"pages"`
@@ -538,6 +545,7 @@ type DirectorMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	FreshBudget *ebpf.Map `ebpf:"fresh_budget"`
+	Leads       *ebpf.Map `ebpf:"leads"`
 	Marks       *ebpf.Map `ebpf:"marks"`
 	PageIndex   *ebpf.Map `ebpf:"page_index"`
 	Pages       *ebpf.Map `ebpf:"pages"`
@@ -566,6 +574,7 @@ func (m *DirectorMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.FreshBudget,
+		m.Leads,
 		m.Marks,
 		m.PageIndex,
 		m.Pages,

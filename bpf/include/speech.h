@@ -2,6 +2,7 @@
 #ifndef MAITRED_SPEECH_H
 #define MAITRED_SPEECH_H
 
+#include "dns.h"
 #include "postgres.h"
 #include "say.h"
 
@@ -61,6 +62,8 @@ speak(const struct frame *f, const struct packet *p, struct reply *r)
 		return speak_greeting(p, &c, page, r);
 	case SPEECH_POSTGRES:
 		return speak_postgres(f, p, page, r);
+	case SPEECH_DNS:
+		return speak_dns(f, p, r);
 	default:
 		return DROP_ACK;
 	}
