@@ -426,6 +426,7 @@ const (
 	DirectorProgMaitredPulse = "maitred_pulse"
 	DirectorProgMaitredTc    = "maitred_tc"
 	DirectorProgMaitredXdp   = "maitred_xdp"
+	DirectorVarPageType      = "page_type"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -511,6 +512,7 @@ type DirectorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorVariableSpecs struct {
+	PageType *ebpf.VariableSpec `ebpf:"page_type"`
 }
 
 // DirectorObjects contains all objects after they have been loaded into the kernel.
@@ -594,6 +596,7 @@ func (m *DirectorMaps) Close() error {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorVariables struct {
+	PageType *ebpf.Variable `ebpf:"page_type"`
 }
 
 // DirectorPrograms contains all programs after they have been loaded into the kernel.

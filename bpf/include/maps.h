@@ -24,6 +24,12 @@ struct {
 	__uint(max_entries, SERVICES_MAX);
 } services SEC(".maps");
 
+/*
+ * The compiler describes what the values of an inner map are only if something
+ * else names it, too.
+ */
+const struct page *const page_type;
+
 struct page_slot {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
