@@ -39,6 +39,7 @@ import (
 //	echo ADDRESS SIZE N             the same of a size, which come back whole
 //	talk NAME start|survives        datagrams from one port; see talk
 //	iperf NAME start|done           a client of iperf3
+//	rush ADDRESS N LEAST MOST       N new connections, LEAST to MOST per cent turned away
 //	flood N ADDRESS syn|ack         N packets from addresses where nobody is
 //	resets N                        so many connections were reset for the client, no more
 //	pmtu ADDRESS                    prints what the client knows of its way there
@@ -75,7 +76,7 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 			"server": cmdServer, "flip": cmdFlip, "probes": cmdProbes,
 			"visit": cmdVisit, "hold": cmdHold, "crowd": cmdCrowd,
 			"download": cmdDownload, "upload": cmdUpload, "iperf": cmdIperf,
-			"ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
+			"rush": cmdRush, "ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
 			"flood": cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
 		},
 		Condition: p.holds,
@@ -97,7 +98,7 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 // emulated.
 func sizes() map[string]string {
 	if testing.Short() {
-		return map[string]string{"BIG": "10MB", "FLOOD": "30000"}
+		return map[string]string{"BIG": "10MB", "FLOOD": "30000", "RUSH": "1000"}
 	}
-	return map[string]string{"BIG": "100MB", "FLOOD": "1000000"}
+	return map[string]string{"BIG": "100MB", "FLOOD": "1000000", "RUSH": "20000"}
 }
