@@ -153,7 +153,10 @@ type fakeDatapath struct {
 
 func (d *fakeDatapath) Held() (map[config.Virtual]state.Mode, error) { return d.held, d.err }
 
-func (d *fakeDatapath) RotateKey() error { d.add("key"); return d.err }
+func (d *fakeDatapath) SetAbsence(maps.Absence) error { return d.err }
+func (d *fakeDatapath) Beat(time.Duration) error      { return d.err }
+func (d *fakeDatapath) Absent() (bool, error)         { return false, d.err }
+func (d *fakeDatapath) RotateKey() error              { d.add("key"); return d.err }
 func (d *fakeDatapath) SetKeys(current, also maps.CookieKey) error {
 	d.add(fmt.Sprintf("keys %x %x", current[:4], also[:4]))
 	return d.err
