@@ -81,10 +81,7 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 			"visit": cmdVisit, "hold": cmdHold, "crowd": cmdCrowd,
 			"download": cmdDownload, "upload": cmdUpload, "iperf": cmdIperf,
 			"rush": cmdRush, "ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
-			"flood": cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
-			"ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
-			"secure": cmdSecure,
-			"flood":  cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
+			"secure": cmdSecure, "flood": cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
 		},
 		Condition: p.holds,
 		Setup: func(env *testscript.Env) error {
