@@ -102,12 +102,14 @@ func forwardSeeds() [][]byte {
 	return frames
 }
 
-// rigged is every program of the rig, on trial: frames for the last are those of a
+// rigged is every program of the rig, on trial: frames for the third are those of a
 // check, and are sent to a server or nowhere.
 func (r *forwardRig) rigged(t testing.TB) (all []*trial) {
 	const mark = 0x6d00
 	put(t, r.Marks, uint32(mark), uint32(rows4))
-	for _, p := range append(r.programs(), r.probe(mark)) {
+	frags := r.programs()[0]
+	frags.prog = r.MaitredXdpFrags
+	for _, p := range append(r.programs(), r.probe(mark), frags) {
 		all = append(all, &trial{rig: r.rig, program: p, law: r.lawful, from: r.farMAC})
 	}
 	return all

@@ -107,7 +107,7 @@ func TestRandomPackets(t *testing.T) {
 
 // rigged is every program of the rig, on trial.
 func (r *rig) rigged() (all []*trial) {
-	for _, p := range r.programs() {
+	for _, p := range append(r.programs(), r.frags()) {
 		all = append(all, &trial{rig: r, program: p, law: r.lawful})
 	}
 	return all

@@ -42,8 +42,8 @@ static __always_inline void *frame_end(const struct frame *f)
 
 /*
  * clang -mcpu=v3 subtracts packet pointers in 32 bits, which the verifier
- * rejects (Linux 6.1 to 6.18): hence the assembler. XDP sees whole frames only,
- * as the program does not say that it can do with less.
+ * rejects (Linux 6.1 to 6.18): hence the assembler. Of a frame that XDP sees a part
+ * of only, it is the length of that: see maitred_xdp_frags.
  */
 static __always_inline __u32 frame_length(const struct frame *f)
 {
