@@ -10,6 +10,7 @@
 
 #include "answer.h"
 #include "choose.h"
+#include "datagram.h"
 #include "forward.h"
 #include "judge.h"
 #include "probe.h"
@@ -69,6 +70,7 @@ STEP(judge, svc &&r, judge(f, p, svc, r, mode), const struct service *svc,
 STEP(judge_new, svc &&r, judge_new(f, p, svc, r, mode),
      const struct service *svc, struct reply *r, enum service_mode mode)
 STEP(speak, r, speak(f, p, r), struct reply *r)
+STEP(datagram, true, on_datagram(f, p, page), __u32 page)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
 STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
 STEP(back, w, nat_back(f, p, w), struct way *w)
@@ -77,6 +79,7 @@ STEP(later, w, fragment_later(f, p, w), struct way *w)
 STEP(error, w, icmp_error(f, p, w), struct way *w)
 STEP(requote, true, requote(f, p))
 STEP(expired, true, icmp_expired(f, p))
+STEP(no_port, true, icmp_no_port(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
 
 /*
@@ -157,7 +160,8 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 		v = is_new(p) ? DO(judge_new, f, p, svc, r, mode) :
 				DO(judge, f, p, svc, r, mode);
 	if (v == SPEAK)
-		v = DO(speak, f, p, r);
+		v = p->protocol == IPPROTO_TCP ? DO(speak, f, p, r) :
+						 DO(datagram, f, p, r->page);
 	/* Without a page flows that are known go on, and nothing is begun. */
 	w->closed = v == PASS_NO_PAGE;
 	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||
@@ -227,6 +231,8 @@ static __always_inline int direct(const struct frame *f)
 		v = DO(answer, f, &p, &r, v);
 	else if (!f->xdp && v == ANSWER_EXPIRED)
 		v = expired_tc(f->ctx, &p);
+	else if (!f->xdp && v == ANSWER_UNREACHABLE)
+		v = no_port_tc(f->ctx, &p);
 	else if (!f->xdp && v == ANSWER_TOO_BIG)
 		v = too_big_tc(f->ctx, &p, w.route.mtu);
 	/* What XDP passes comes by tc, and is counted there. */

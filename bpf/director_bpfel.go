@@ -167,6 +167,11 @@ type DirectorHeartbeat struct {
 	Pad    uint32
 }
 
+type DirectorLead struct {
+	_     structs.HostLayout
+	Bytes [16]uint8
+}
+
 type DirectorMethod uint32
 
 const (
@@ -402,6 +407,7 @@ const (
 	DirectorMapFragments        = "fragments"
 	DirectorMapFresh            = "fresh"
 	DirectorMapFreshBudget      = "fresh_budget"
+	DirectorMapLeads            = "leads"
 	DirectorMapMarks            = "marks"
 	DirectorMapPageIndex        = "page_index"
 	DirectorMapPages            = "pages"
@@ -421,6 +427,7 @@ const (
 	DirectorProgMaitredTc       = "maitred_tc"
 	DirectorProgMaitredXdp      = "maitred_xdp"
 	DirectorProgMaitredXdpFrags = "maitred_xdp_frags"
+	DirectorVarPageType         = "page_type"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -486,6 +493,7 @@ type DirectorMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	FreshBudget *ebpf.MapSpec `ebpf:"fresh_budget"`
+	Leads       *ebpf.MapSpec `ebpf:"leads"`
 	Marks       *ebpf.MapSpec `ebpf:"marks"`
 	PageIndex   *ebpf.MapSpec `ebpf:"page_index"`
 	Pages       *ebpf.MapSpec `ebpf:"pages"`
@@ -506,6 +514,7 @@ type DirectorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorVariableSpecs struct {
+	PageType *ebpf.VariableSpec `ebpf:"page_type"`
 }
 
 // DirectorObjects contains all objects after they have been loaded into the kernel.
@@ -538,6 +547,7 @@ type DirectorMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	FreshBudget *ebpf.Map `ebpf:"fresh_budget"`
+	Leads       *ebpf.Map `ebpf:"leads"`
 	Marks       *ebpf.Map `ebpf:"marks"`
 	PageIndex   *ebpf.Map `ebpf:"page_index"`
 	Pages       *ebpf.Map `ebpf:"pages"`
@@ -566,6 +576,7 @@ func (m *DirectorMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.FreshBudget,
+		m.Leads,
 		m.Marks,
 		m.PageIndex,
 		m.Pages,
@@ -587,6 +598,7 @@ func (m *DirectorMaps) Close() error {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorVariables struct {
+	PageType *ebpf.Variable `ebpf:"page_type"`
 }
 
 // DirectorPrograms contains all programs after they have been loaded into the kernel.

@@ -40,7 +40,8 @@ type Flow struct {
 // Load counts connections. What is missing was not told.
 type Load struct {
 	Servers  map[state.ServerID]api.Traffic
-	Services map[config.Virtual]int // active connections
+	Services map[config.Virtual]int    // active connections
+	Opened   map[config.Virtual]uint64 // connections that there were, where nobody else counts them
 	Table    *api.FlowTable
 }
 

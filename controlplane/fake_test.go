@@ -147,18 +147,25 @@ type fakeDatapath struct {
 	*journal
 	verdicts Verdicts
 	held     map[config.Virtual]state.Mode
+	syns     map[config.Virtual]SYNs
 	err      error
 }
 
 func (d *fakeDatapath) Held() (map[config.Virtual]state.Mode, error) { return d.held, d.err }
 
-func (d *fakeDatapath) RotateKey() error { d.add("key"); return d.err }
+func (d *fakeDatapath) SetAbsence(maps.Absence) error { return d.err }
+func (d *fakeDatapath) Beat(time.Duration) error      { return d.err }
+func (d *fakeDatapath) Absent() (bool, error)         { return false, d.err }
+func (d *fakeDatapath) RotateKey() error              { d.add("key"); return d.err }
 func (d *fakeDatapath) SetKeys(current, also maps.CookieKey) error {
 	d.add(fmt.Sprintf("keys %x %x", current[:4], also[:4]))
 	return d.err
 }
 func (d *fakeDatapath) Attachments() ([]api.Attachment, error) {
 	return []api.Attachment{{Interface: "eth0", TC: true}}, d.err
+}
+func (d *fakeDatapath) SYNs([]config.Virtual) (map[config.Virtual]SYNs, error) {
+	return d.syns, d.err
 }
 func (d *fakeDatapath) Verdicts() (Verdicts, error) { return d.verdicts, d.err }
 

@@ -178,6 +178,7 @@ func TestLoadOfIPVS(t *testing.T) {
 			{Pool: "app", Name: "b"}: {},
 		},
 		Services: map[config.Virtual]int{one: 2, two: 1},
+		Opened:   map[config.Virtual]uint64{one: 7, two: 1},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)

@@ -44,7 +44,7 @@ struct cookie {
  * A maximum segment size below 536 gets class 0 all the same: every IPv4 host
  * takes a datagram of 576 bytes (RFC 1122, 3.3.2).
  */
-static __always_inline __u8 class_of(__u32 mss)
+static __always_inline __u32 class_of(__u32 mss)
 {
 	if (mss >= 1440)
 		return 3;
@@ -115,19 +115,18 @@ static __always_inline __u32 cookie_base(const struct packet *p,
 		.v2 = key->k0 ^ 0x6c7967656e657261ULL,
 		.v3 = key->k1 ^ 0x7465646279746573ULL,
 	};
-	__u64 length = 16;
+	__u32 length = 12;
 
 	if (p->v6) {
 		sip_word(&s, pair(p->saddr[0], p->saddr[1]));
 		sip_word(&s, pair(p->saddr[2], p->saddr[3]));
 		sip_word(&s, pair(p->daddr[0], p->daddr[1]));
 		sip_word(&s, pair(p->daddr[2], p->daddr[3]));
-		length = 40;
+		length = 36;
 	} else {
 		sip_word(&s, pair(p->saddr[3], p->daddr[3]));
 	}
-	sip_word(&s, pair((__u32)p->dport << 16 | p->sport, 0));
-	sip_word(&s, length << 56);
+	sip_word(&s, pair((__u32)p->dport << 16 | p->sport, length << 24));
 	s.v2 ^= 0xff;
 	sip_round(&s);
 	sip_round(&s);
@@ -143,13 +142,14 @@ static __always_inline __u32 salted(__u32 base, const struct service *svc,
 	return base ^ (svc->salt[page & 1] & ~COOKIE_FIELD);
 }
 
+/* Of class 0. */
 static __always_inline __u32 cookie_make(const struct packet *p,
 					 const struct setting *s,
-					 const struct service *svc, __u8 class)
+					 const struct service *svc)
 {
 	__u32 base = cookie_base(p, &s->keys[s->current & 1]);
 
-	return salted(base, svc, svc->current) | (__u32)(class & 3) << 16;
+	return salted(base, svc, svc->current);
 }
 
 /*

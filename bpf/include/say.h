@@ -29,19 +29,21 @@ static __always_inline enum verdict on_silence(const struct packet *p,
 static __always_inline enum verdict
 on_turn(const struct packet *p, struct reply *r, __u32 length, __u32 end)
 {
-	if (length > p->window)
+	__u32 size = r->lead + length;
+
+	if (size > p->window)
 		return DROP_WINDOW;
 	r->ack = end;
-	r->flags = TCP_ACK | (length ? TCP_PSH : 0);
+	r->flags = TCP_ACK | (size ? TCP_PSH : 0);
 	r->length = length;
-	return length ? ANSWER_TURN : ANSWER_ACK;
+	return size ? ANSWER_TURN : ANSWER_ACK;
 }
 
 /* To the question: all that is left to say, from r->offset, and the FIN. */
 static __always_inline enum verdict on_question(const struct packet *p,
 						struct reply *r, __u32 length)
 {
-	if (length >= p->window)
+	if (r->lead + length >= p->window)
 		return DROP_WINDOW;
 	r->ack = client_end(p);
 	r->flags = TCP_ACK | TCP_PSH | TCP_FIN;

@@ -2,6 +2,8 @@
 #ifndef MAITRED_SPEECH_H
 #define MAITRED_SPEECH_H
 
+#include "dns.h"
+#include "ldap.h"
 #include "postgres.h"
 #include "say.h"
 
@@ -61,6 +63,10 @@ speak(const struct frame *f, const struct packet *p, struct reply *r)
 		return speak_greeting(p, &c, page, r);
 	case SPEECH_POSTGRES:
 		return speak_postgres(f, p, page, r);
+	case SPEECH_LDAP:
+		return speak_ldap(f, p, page, r);
+	case SPEECH_DNS:
+		return speak_dns(f, p, r);
 	default:
 		return DROP_ACK;
 	}

@@ -14,13 +14,14 @@ enum tcp_option {
 struct reply {
 	__u32 seq;
 	__u32 ack;
-	__u32 offset; /* of the payload within the page */
+	__u32 offset; /* of the payload within the page; without one its sum */
 	__u32 length; /* of the payload, 0 to SEGMENT_MAX */
-	__u16 page; /* its slot; 0: no payload */
+	__u16 page; /* its slot; 0: the payload stays as it came */
 	__u16 mss; /* 0: no option */
 	__u8 flags; /* 0: nothing is to be said */
 	__u8 class; /* of the exchange */
-	__u8 pad[2];
+	__u8 lead; /* bytes that come before the payload: struct lead */
+	__u8 pad;
 };
 
 /* The end of what the client has sent: a FIN counts as one byte. */
@@ -42,7 +43,7 @@ static __always_inline enum request request_of(const struct frame *f,
 {
 	__u8 m[5] = {};
 
-	if (p->length < sizeof(m) || frame_load(f, p->payload, m, sizeof(m)))
+	if (p->length < sizeof(m) || frame_read(f, p->payload, m, sizeof(m)))
 		return REQUEST_OTHER;
 	switch (WORD((__u32)m[0], m[1], m[2], m[3])) {
 	case WORD('H', 'E', 'A', 'D'):

@@ -125,7 +125,7 @@ func TestThePageChangesUnderLoad(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 3 {
 				for _, vip := range addresses() {
-					r := newReader(s.Client.Namespace, netip.AddrPortFrom(vip, 80))
+					r := newReader(s.Namespace, netip.AddrPortFrom(vip, 80))
 					readers = append(readers, r)
 					wg.Go(func() {
 						err := r.read(ctx, all, &current)

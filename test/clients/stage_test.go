@@ -17,34 +17,19 @@ import (
 // by it: who waits for an answer that never comes waits longer.
 const patience = 30 * time.Second
 
-// stage is a client before a director.
-type stage struct {
-	*netlab.Lab
-	director *director
-	dir      string // the client's programs run here, and what testdata has is here
+// client is a host with programs.
+type client struct {
+	*netlab.Namespace
+	dir string // the programs run here, and what testdata has is here
 }
 
-// newStage starts a director on a program of tc or XDP, whose services say sorry.
-func newStage(t *testing.T, attach string, services ...service) *stage {
+func newClient(t *testing.T, in *netlab.Namespace) client {
 	t.Helper()
-	kernel.RequireBPF(t)
-	s := &stage{Lab: netlab.Director(t, netlab.Options{Servers: 1}), dir: clientDir(t)}
-	if attach == "xdp" { // sends out sums as they came, and a veth leaves them to the transmitter
-		if err := s.Client.TxChecksum("eth0", false); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.director = startDirector(t, s.Director.Namespace, attach, "", services...)
-	return s
-}
-
-func clientDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata")); err != nil {
+	c := client{in, t.TempDir()}
+	if err := os.CopyFS(c.dir, os.DirFS("testdata")); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return c
 }
 
 // said is what a program said, and how it ended.
@@ -56,15 +41,11 @@ type said struct {
 // both is all that it said.
 func (s said) both() string { return s.out + s.err }
 
-// ask runs a program in the client's host.
-func (s *stage) ask(ctx context.Context, program ...string) said {
-	return ask(ctx, s.Client.Namespace, s.dir, program...)
-}
-
-func ask(ctx context.Context, in *netlab.Namespace, dir string, program ...string) said {
-	cmd := in.Command(ctx, program[0], program[1:]...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8")
+// ask runs a program.
+func (c client) ask(ctx context.Context, program ...string) said {
+	cmd := c.Command(ctx, program[0], program[1:]...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "HOME="+c.dir, "LC_ALL=C.UTF-8")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -72,18 +53,39 @@ func ask(ctx context.Context, in *netlab.Namespace, dir string, program ...strin
 }
 
 // unhurt wants what is done to reset no connection of the client's.
-func (s *stage) unhurt(t *testing.T, do func()) {
+func (c client) unhurt(t *testing.T, do func()) {
 	t.Helper()
-	before, err := s.Client.Resets()
+	before, err := c.Resets()
 	if err != nil {
 		t.Fatal(err)
 	}
 	do()
-	after, err := s.Client.Resets()
+	after, err := c.Resets()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if after != before {
 		t.Errorf("%d connections were reset", after-before)
 	}
+}
+
+// stage is a client before a director.
+type stage struct {
+	client
+	director *director
+}
+
+// newStage starts a director on a program of tc or XDP, whose services say sorry.
+func newStage(t *testing.T, attach string, services ...service) *stage {
+	t.Helper()
+	kernel.RequireBPF(t)
+	lab := netlab.Director(t, netlab.Options{Servers: 1})
+	s := &stage{client: newClient(t, lab.Client.Namespace)}
+	if attach == "xdp" { // sends out sums as they came, and a veth leaves them to the transmitter
+		if err := s.TxChecksum("eth0", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.director = startDirector(t, lab.Director.Namespace, attach, "", services...)
+	return s
 }
