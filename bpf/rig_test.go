@@ -168,6 +168,11 @@ func wirePort(port uint16) uint16 {
 
 func (r *rig) putPage(t testing.TB, slot uint32, p testResponse) {
 	t.Helper()
+	r.putRow(t, slot, p.row())
+}
+
+func (r *rig) putRow(t testing.TB, slot uint32, row *DirectorPage) {
+	t.Helper()
 	inner, err := ebpf.NewMap(r.pageSpec)
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +182,7 @@ func (r *rig) putPage(t testing.TB, slot uint32, p testResponse) {
 			t.Error(err)
 		}
 	}()
-	if err := inner.Put(uint32(0), p.row()); err != nil {
+	if err := inner.Put(uint32(0), row); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Pages.Put(slot, inner); err != nil {

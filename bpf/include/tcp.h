@@ -19,7 +19,12 @@ struct reply {
 	__u32 page; /* its slot; 0: no payload */
 	__u16 mss; /* 0: no option */
 	__u8 flags; /* 0: nothing is to be said */
-	__u8 pad;
+	__u8 class; /* of the exchange */
+	/* Of a burst, whose first segment is the above. */
+	__u32 end; /* offset behind the last; 0: there is no other segment */
+	__u16 size; /* of the segments that follow */
+	bool fin; /* the last has one */
+	bool again; /* the frame is an answer already */
 };
 
 /* The end of what the client has sent: a FIN counts as one byte. */
