@@ -19,7 +19,6 @@ func isn(key DirectorCookieKey, client, vip netip.AddrPort, class, salt uint32) 
 	b := append(client.Addr().AsSlice(), vip.Addr().AsSlice()...)
 	b = binary.BigEndian.AppendUint16(b, client.Port())
 	b = binary.BigEndian.AppendUint16(b, vip.Port())
-	b = append(b, 0, 0, 0, 0)
 	h := siphash.Hash(key.K0, key.K1, b)
 	return (uint32(h)^salt)&^(7<<16) | class<<16
 }

@@ -10,10 +10,13 @@
 
 #include "answer.h"
 #include "choose.h"
+#include "datagram.h"
 #include "forward.h"
 #include "judge.h"
 #include "probe.h"
+#include "pulse.h"
 #include "service.h"
+#include "speech.h"
 #include "tables.h"
 #include "transport.h"
 
@@ -68,6 +71,8 @@ STEP(judge_new, svc &&r, judge_new(f, p, svc, r, mode),
      const struct service *svc, struct reply *r, enum service_mode mode)
 STEP(paced, svc &&r, paced(f, p, svc, r, mode), const struct service *svc,
      struct reply *r, enum service_mode mode)
+STEP(speak, r, speak(f, p, r), struct reply *r)
+STEP(datagram, true, on_datagram(f, p, page), __u32 page)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
 STEP(deliver, w, deliver(f, p, w, v), struct way *w, enum verdict v)
 STEP(back, w, nat_back(f, p, w), struct way *w)
@@ -76,6 +81,7 @@ STEP(later, w, fragment_later(f, p, w), struct way *w)
 STEP(error, w, icmp_error(f, p, w), struct way *w)
 STEP(requote, true, requote(f, p))
 STEP(expired, true, icmp_expired(f, p))
+STEP(no_port, true, icmp_no_port(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
 
 /* Sends all segments of a burst but the last, which the frame then is. */
@@ -166,15 +172,20 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 {
 	const struct service *svc = service_of(p);
 	enum verdict v = PASS_SERVED;
+	enum service_mode mode;
 
 	if (!svc)
 		return answered(f, p, w);
 	w->service = svc->id;
-	if (svc->mode != MODE_SERVE)
-		v = is_new(p) ? DO(judge_new, f, p, svc, r, svc->mode) :
-				DO(judge, f, p, svc, r, svc->mode);
+	mode = mode_of(svc);
+	if (mode != MODE_SERVE)
+		v = is_new(p) ? DO(judge_new, f, p, svc, r, mode) :
+				DO(judge, f, p, svc, r, mode);
+	if (v == SPEAK)
+		v = p->protocol == IPPROTO_TCP ? DO(speak, f, p, r) :
+						 DO(datagram, f, p, r->page);
 	if (v == PACED)
-		v = DO(paced, f, p, svc, r, svc->mode);
+		v = DO(paced, f, p, svc, r, mode);
 	/* Without a page flows that are known go on, and nothing is begun. */
 	w->closed = v == PASS_NO_PAGE;
 	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||
@@ -246,6 +257,8 @@ static __always_inline int direct(const struct frame *f)
 		v = DO(answer, f, &p, &r, v);
 	else if (!f->xdp && v == ANSWER_EXPIRED)
 		v = expired_tc(f->ctx, &p);
+	else if (!f->xdp && v == ANSWER_UNREACHABLE)
+		v = no_port_tc(f->ctx, &p);
 	else if (!f->xdp && v == ANSWER_TOO_BIG)
 		v = too_big_tc(f->ctx, &p, w.route.mtu);
 	/* What XDP passes comes by tc, and is counted there. */
@@ -307,6 +320,22 @@ int maitred_probe(struct __sk_buff *ctx)
 	if (v == PASS_LOCAL)
 		return frame_pass(&f);
 	return v == FORWARD_PROBE ? p.action : frame_drop(&f);
+}
+
+/*
+ * On no interface: the daemon runs it with a frame that says how soon it will do so
+ * again.
+ */
+SEC("tc")
+int maitred_pulse(struct __sk_buff *ctx)
+{
+	__u32 zero = 0;
+	struct heartbeat *p = bpf_map_lookup_elem(&pulse, &zero);
+	__u64 after;
+
+	if (!p || bpf_skb_load_bytes(ctx, ETH_HLEN, &after, sizeof(after)))
+		return -EINVAL;
+	return beat(p, after);
 }
 
 /* The GPL half of the licence: some helpers are for such programs alone. */

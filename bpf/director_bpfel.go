@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type DirectorAbsence uint32
+
+const (
+	DirectorAbsenceABSENCE_KEEP  DirectorAbsence = 0
+	DirectorAbsenceABSENCE_PASS  DirectorAbsence = 1
+	DirectorAbsenceABSENCE_SORRY DirectorAbsence = 2
+)
+
 type DirectorBack struct {
 	_       structs.HostLayout
 	Count   uint32
@@ -148,6 +156,22 @@ type DirectorFragmentWay struct {
 	Until  uint32
 }
 
+type DirectorHeartbeat struct {
+	_     structs.HostLayout
+	Timer struct {
+		_ structs.HostLayout
+		_ [16]byte
+	}
+	Until  uint64
+	Absent uint32
+	Pad    uint32
+}
+
+type DirectorLead struct {
+	_     structs.HostLayout
+	Bytes [16]uint8
+}
+
 type DirectorMethod uint32
 
 const (
@@ -269,6 +293,7 @@ type DirectorService struct {
 	Page    [2]uint32
 	Salt    [2]uint32
 	Shed    uint32
+	Absence DirectorAbsence
 }
 
 type DirectorServiceMode uint32
@@ -402,10 +427,12 @@ const (
 	DirectorMapFragments     = "fragments"
 	DirectorMapFresh         = "fresh"
 	DirectorMapFreshBudget   = "fresh_budget"
+	DirectorMapLeads         = "leads"
 	DirectorMapMarks         = "marks"
 	DirectorMapPageIndex     = "page_index"
 	DirectorMapPages         = "pages"
 	DirectorMapPathMtus      = "path_mtus"
+	DirectorMapPulse         = "pulse"
 	DirectorMapResets        = "resets"
 	DirectorMapRings         = "rings"
 	DirectorMapRoutes        = "routes"
@@ -417,8 +444,10 @@ const (
 	DirectorMapTurns         = "turns"
 	DirectorMapUnnoted       = "unnoted"
 	DirectorProgMaitredProbe = "maitred_probe"
+	DirectorProgMaitredPulse = "maitred_pulse"
 	DirectorProgMaitredTc    = "maitred_tc"
 	DirectorProgMaitredXdp   = "maitred_xdp"
+	DirectorVarPageType      = "page_type"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -464,6 +493,7 @@ type DirectorSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorProgramSpecs struct {
 	MaitredProbe *ebpf.ProgramSpec `ebpf:"maitred_probe"`
+	MaitredPulse *ebpf.ProgramSpec `ebpf:"maitred_pulse"`
 	MaitredTc    *ebpf.ProgramSpec `ebpf:"maitred_tc"`
 	MaitredXdp   *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
 }
@@ -484,10 +514,12 @@ type DirectorMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	FreshBudget *ebpf.MapSpec `ebpf:"fresh_budget"`
+	Leads       *ebpf.MapSpec `ebpf:"leads"`
 	Marks       *ebpf.MapSpec `ebpf:"marks"`
 	PageIndex   *ebpf.MapSpec `ebpf:"page_index"`
 	Pages       *ebpf.MapSpec `ebpf:"pages"`
 	PathMtus    *ebpf.MapSpec `ebpf:"path_mtus"`
+	Pulse       *ebpf.MapSpec `ebpf:"pulse"`
 	Resets      *ebpf.MapSpec `ebpf:"resets"`
 	Rings       *ebpf.MapSpec `ebpf:"rings"`
 	Routes      *ebpf.MapSpec `ebpf:"routes"`
@@ -504,6 +536,7 @@ type DirectorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorVariableSpecs struct {
+	PageType *ebpf.VariableSpec `ebpf:"page_type"`
 }
 
 // DirectorObjects contains all objects after they have been loaded into the kernel.
@@ -538,10 +571,12 @@ type DirectorMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	FreshBudget *ebpf.Map `ebpf:"fresh_budget"`
+	Leads       *ebpf.Map `ebpf:"leads"`
 	Marks       *ebpf.Map `ebpf:"marks"`
 	PageIndex   *ebpf.Map `ebpf:"page_index"`
 	Pages       *ebpf.Map `ebpf:"pages"`
 	PathMtus    *ebpf.Map `ebpf:"path_mtus"`
+	Pulse       *ebpf.Map `ebpf:"pulse"`
 	Resets      *ebpf.Map `ebpf:"resets"`
 	Rings       *ebpf.Map `ebpf:"rings"`
 	Routes      *ebpf.Map `ebpf:"routes"`
@@ -568,10 +603,12 @@ func (m *DirectorMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.FreshBudget,
+		m.Leads,
 		m.Marks,
 		m.PageIndex,
 		m.Pages,
 		m.PathMtus,
+		m.Pulse,
 		m.Resets,
 		m.Rings,
 		m.Routes,
@@ -589,6 +626,7 @@ func (m *DirectorMaps) Close() error {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorVariables struct {
+	PageType *ebpf.Variable `ebpf:"page_type"`
 }
 
 // DirectorPrograms contains all programs after they have been loaded into the kernel.
@@ -596,6 +634,7 @@ type DirectorVariables struct {
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorPrograms struct {
 	MaitredProbe *ebpf.Program `ebpf:"maitred_probe"`
+	MaitredPulse *ebpf.Program `ebpf:"maitred_pulse"`
 	MaitredTc    *ebpf.Program `ebpf:"maitred_tc"`
 	MaitredXdp   *ebpf.Program `ebpf:"maitred_xdp"`
 }
@@ -603,6 +642,7 @@ type DirectorPrograms struct {
 func (p *DirectorPrograms) Close() error {
 	return _DirectorClose(
 		p.MaitredProbe,
+		p.MaitredPulse,
 		p.MaitredTc,
 		p.MaitredXdp,
 	)

@@ -161,6 +161,7 @@ func (e *Engine) pinPrograms() error {
 		DirectorProgMaitredXdp:   e.MaitredXdp,
 		DirectorProgMaitredTc:    e.MaitredTc,
 		DirectorProgMaitredProbe: e.MaitredProbe,
+		DirectorProgMaitredPulse: e.MaitredPulse,
 	} {
 		if err := repin(p, filepath.Join(e.dir, name)); err != nil {
 			return err

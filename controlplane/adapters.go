@@ -21,7 +21,7 @@ func (p prober) Probes() ([]api.Probe, api.Lateness) {
 	out := make([]api.Probe, 0, len(snapshot))
 	for _, s := range snapshot {
 		probe := api.Probe{
-			Check: s.Key.Check, Target: s.Key.Target.String(), Status: s.Status.String(),
+			Check: s.Key.Check, Target: targetText(s.Key.Target), Status: s.Status.String(),
 			Since: s.Since.UTC(), Runs: s.Runs, Budget: s.Budget.Seconds(),
 			Timing: timing(s.Timing), Passes: s.Passes, Fails: s.Fails, Failures: s.Failures,
 		}

@@ -138,9 +138,17 @@ func newNames(cfg *config.Config) names {
 	n := names{map[config.Virtual]string{}, map[string]map[netip.AddrPort]string{}}
 	for _, service := range cfg.Services {
 		servers := map[netip.AddrPort]string{}
-		pool, _ := cfg.Pool(service.Pool)
-		for _, server := range pool.Serving(service) {
-			servers[netip.AddrPortFrom(server.Address, server.Port)] = pool.Name + "/" + server.Name
+		for _, part := range service.ByPool() {
+			pool, _ := cfg.Pool(part.Pool)
+			for _, server := range pool.Serving(part) {
+				if !server.Local {
+					servers[netip.AddrPortFrom(server.Address, server.Port)] = pool.Name + "/" + server.Name
+					continue
+				}
+				for _, a := range service.Addresses { // as the kernel knows it
+					servers[netip.AddrPortFrom(a, 0)] = pool.Name + "/" + server.Name
+				}
+			}
 		}
 		n.servers[service.Name] = servers
 		for _, v := range service.Virtuals() {

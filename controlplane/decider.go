@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,11 +37,11 @@ type decider struct {
 	wake  chan struct{}
 }
 
-// letter is an event on its way to the decider; an event of nil only asks
-// whether it is alive.
+// letter is events on their way to the decider; one without any only asks whether
+// it is alive.
 type letter struct {
-	event state.Event
-	done  chan struct{} // closed when it was applied; nil if nobody waits
+	events []state.Event
+	done   chan struct{} // closed when they were applied; nil if nobody waits
 }
 
 func newDecider(events *api.Events, log *slog.Logger) *decider {
@@ -67,7 +69,7 @@ func (d *decider) Run(ctx context.Context) error {
 		case <-d.wake:
 			d.applyAll(d.take())
 		case <-timer.C:
-			d.applyAll([]letter{{event: state.Tick{}}})
+			d.applyAll([]letter{{events: []state.Event{state.Tick{}}}})
 		}
 		timer.Stop()
 		if at, ok := d.state.Next(); ok {
@@ -78,13 +80,16 @@ func (d *decider) Run(ctx context.Context) error {
 
 // probed takes a transition. It never blocks: the prober may call it while the
 // decider waits to hand it new probes.
-func (d *decider) probed(t checkers.Transition) { d.post(letter{event: state.Probed{Transition: t}}) }
+func (d *decider) probed(t checkers.Transition) { d.note(state.Probed{Transition: t}) }
 
-// ask returns once the event is applied. Without an event it tells that the
+// note takes an event and does not wait.
+func (d *decider) note(e state.Event) { d.post(letter{events: []state.Event{e}}) }
+
+// ask returns once the events are applied, together. Without any it tells that the
 // decider comes round.
-func (d *decider) ask(e state.Event) error {
+func (d *decider) ask(events ...state.Event) error {
 	done := make(chan struct{})
-	d.post(letter{event: e, done: done})
+	d.post(letter{events: events, done: done})
 	select {
 	case <-done:
 		return nil
@@ -116,16 +121,17 @@ func (d *decider) take() []letter {
 func (d *decider) applyAll(batch []letter) {
 	var events []state.Event
 	for _, l := range batch {
-		if l.event != nil {
-			events = append(events, l.event)
-		}
+		events = append(events, l.events...)
 	}
 	if len(events) > 0 {
 		next, changes := state.Apply(d.state, time.Now(), events...)
 		reloaded := next.Config != d.state.Config
+		same := onlyMeasured(events) && sameDecisions(d.state, next)
 		d.state = next
 		d.snapshot.Store(&next)
-		d.update(next)
+		if !same {
+			d.update(next)
+		}
 		if reloaded && d.settle != nil {
 			d.settle(next.Config)
 		}
@@ -140,6 +146,20 @@ func (d *decider) applyAll(batch []letter) {
 			close(l.done)
 		}
 	}
+}
+
+// onlyMeasured tells whether nothing has come but loads, which do every second.
+func onlyMeasured(events []state.Event) bool {
+	return !slices.ContainsFunc(events, func(e state.Event) bool { _, measured := e.(state.Measured); return !measured })
+}
+
+// sameDecisions tells whether two states want the same of the kernel, where they have
+// the same configuration and servers.
+func sameDecisions(a, b state.State) bool {
+	return maps.EqualFunc(a.Services, b.Services, func(a, b state.Service) bool {
+		a.Reason, a.Overload, b.Reason, b.Overload = "", state.Overload{}, "", state.Overload{}
+		return a == b
+	})
 }
 
 func (d *decider) tell(changes []state.Change) {

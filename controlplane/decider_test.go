@@ -81,7 +81,7 @@ func TestDeciderAppliesABatchAsOne(t *testing.T) {
 		updates := 0
 		d.setProbes = func([]checkers.Probe) {}
 		d.update = func(state.State) { updates++ }
-		d.applyAll([]letter{{event: state.Loaded{Config: shop("")}}})
+		d.applyAll([]letter{{events: []state.Event{state.Loaded{Config: shop("")}}}})
 		d.probed(down(serverA))
 		d.probed(down(serverB))
 		d.probed(up(serverA))
@@ -108,8 +108,8 @@ func TestDeciderPavesTheWayOfChecks(t *testing.T) {
 	d.setProbes = func([]checkers.Probe) { order = append(order, "probes") }
 	d.update = func(state.State) { order = append(order, "update") }
 	d.settle = func(*config.Config) { order = append(order, "settle") }
-	d.applyAll([]letter{{event: state.Loaded{Config: shop("")}}})
-	d.applyAll([]letter{{event: state.Tick{}}})
+	d.applyAll([]letter{{events: []state.Event{state.Loaded{Config: shop("")}}}})
+	d.applyAll([]letter{{events: []state.Event{state.Tick{}}}})
 	if diff := cmp.Diff([]string{"update", "settle", "probes", "update"}, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
@@ -120,7 +120,7 @@ func TestDeciderAppliesWhatIsQueuedBeforeItEnds(t *testing.T) {
 	for range 20 { // select takes any of what is ready
 		d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
 		d.setProbes, d.update = func([]checkers.Probe) {}, func(state.State) {}
-		d.applyAll([]letter{{event: state.Loaded{Config: shop("")}}})
+		d.applyAll([]letter{{events: []state.Event{state.Loaded{Config: shop("")}}}})
 		d.probed(up(serverA))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

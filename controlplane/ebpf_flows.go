@@ -73,9 +73,11 @@ func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
 func serverNames(cfg *config.Config) map[maps.ServerID]state.ServerID {
 	names := map[maps.ServerID]state.ServerID{}
 	for _, service := range cfg.Services {
-		pool, _ := cfg.Pool(service.Pool)
-		for _, server := range pool.Serving(service) {
-			names[reconcile.ServerID(service, server)] = state.ServerID{Pool: pool.Name, Name: server.Name}
+		for _, part := range service.ByPool() {
+			pool, _ := cfg.Pool(part.Pool)
+			for _, server := range pool.Serving(part) {
+				names[reconcile.ServerID(part, server)] = state.ServerID{Pool: pool.Name, Name: server.Name}
+			}
 		}
 	}
 	return names

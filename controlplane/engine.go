@@ -9,6 +9,7 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/reconcile"
+	"github.com/maitred-lb/maitred/controlplane/sorryserver"
 	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
@@ -19,6 +20,8 @@ type engine struct {
 	note string            // why
 	log  *slog.Logger
 	ways *ways // to the servers; nil where nobody asks
+	// local is the sorry server of this machine; nil: there is none.
+	local interface{ Set([]sorryserver.Want) }
 
 	mu   sync.Mutex
 	last *state.State  // guarded by mu; nil until the first Update
@@ -30,8 +33,12 @@ type engine struct {
 func (e *engine) Update(s state.State) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ways != nil && (e.last == nil || e.last.Config != s.Config) {
+	loaded := e.last == nil || e.last.Config != s.Config
+	if loaded && e.ways != nil {
 		e.env = e.ways.extend(s.Config, e.env)
+	}
+	if loaded && e.local != nil {
+		e.local.Set(localSites(s.Config))
 	}
 	e.last = &s
 	e.derive()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -151,7 +152,10 @@ type fakeDatapath struct {
 
 func (d *fakeDatapath) Held() (map[config.Virtual]state.Mode, error) { return d.held, d.err }
 
-func (d *fakeDatapath) RotateKey() error { d.add("key"); return d.err }
+func (d *fakeDatapath) SetAbsence(maps.Absence) error { return d.err }
+func (d *fakeDatapath) Beat(time.Duration) error      { return d.err }
+func (d *fakeDatapath) Absent() (bool, error)         { return false, d.err }
+func (d *fakeDatapath) RotateKey() error              { d.add("key"); return d.err }
 func (d *fakeDatapath) SetKeys(current, also maps.CookieKey) error {
 	d.add(fmt.Sprintf("keys %x %x", current[:4], also[:4]))
 	return d.err
@@ -174,7 +178,7 @@ func shop(socket string) *config.Config {
 		Interval: 5 * time.Second, FastInterval: time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3,
 	}
 	return &config.Config{
-		Director: config.Director{Name: "lb1", Interfaces: []string{"eth0"}, OnStop: config.OnStopKeep, Resync: time.Minute},
+		Director: config.Director{Name: "lb1", Interfaces: []string{"eth0"}, OnStop: config.OnStopKeep, Resync: time.Minute, StateDir: filepath.Dir(socket)},
 		Checks:   []config.Check{{Name: "web", Type: "http", Timing: timing, Checker: checkNothing{}, Fingerprint: "1"}},
 		Pools: []config.Pool{{Name: "app", Checks: []string{"web"}, Servers: []config.Server{
 			{Name: "a", Address: netip.MustParseAddr("10.0.0.11"), Weight: 100},

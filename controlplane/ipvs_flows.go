@@ -138,24 +138,36 @@ func (t ipvsFlows) Load(cfg *config.Config) (Load, error) {
 	}
 	out := Load{Servers: map[state.ServerID]api.Traffic{}, Services: map[config.Virtual]int{}}
 	for _, service := range cfg.Services {
-		pool, _ := cfg.Pool(service.Pool)
-		for _, v := range service.Virtuals() {
-			for _, server := range pool.Serving(service) {
-				port := cmp.Or(server.Port, v.Addr.Port())
-				counts := loads[v][netip.AddrPortFrom(server.Address, port)]
-				id := state.ServerID{Pool: pool.Name, Name: server.Name}
-				sum := out.Servers[id]
-				sum.Active += counts.Active
-				sum.Inactive += counts.Inactive
-				sum.Flows += counts.Total
-				sum.Packets += counts.PacketsIn
-				sum.Bytes += counts.BytesIn
-				sum.BackPackets += counts.PacketsOut
-				sum.BackBytes += counts.BytesOut
-				out.Servers[id] = sum
-				out.Services[v] += counts.Active
+		for _, part := range service.ByPool() {
+			pool, _ := cfg.Pool(part.Pool)
+			for _, v := range part.Virtuals() {
+				for _, server := range pool.Serving(part) {
+					counts := loads[v][ipvsEnd(server, v)]
+					id := state.ServerID{Pool: pool.Name, Name: server.Name}
+					out.Servers[id] = added(out.Servers[id], counts)
+					out.Services[v] += counts.Active
+				}
 			}
 		}
 	}
 	return out, nil
+}
+
+// ipvsEnd is where IPVS has a server: this machine at the service's own address.
+func ipvsEnd(server config.Server, v config.Virtual) netip.AddrPort {
+	if server.Local {
+		return v.Addr
+	}
+	return netip.AddrPortFrom(server.Address, cmp.Or(server.Port, v.Addr.Port()))
+}
+
+func added(sum api.Traffic, counts reconcile.Connections) api.Traffic {
+	sum.Active += counts.Active
+	sum.Inactive += counts.Inactive
+	sum.Flows += counts.Total
+	sum.Packets += counts.PacketsIn
+	sum.Bytes += counts.BytesIn
+	sum.BackPackets += counts.PacketsOut
+	sum.BackBytes += counts.BytesOut
+	return sum
 }

@@ -68,6 +68,7 @@ type Passes interface {
 type Datapath interface {
 	Holder
 	Keys
+	Pulse
 	Attachments() ([]api.Attachment, error)
 	Verdicts() (Verdicts, error)
 }

@@ -42,6 +42,7 @@ func (s *Server) Reload(ctx context.Context) api.Reload {
 	}
 	result.OK = true
 	s.noteReload(result)
+	s.keepOverrides()
 	if result.Kernel = s.disagreements(ctx); len(result.Kernel) > 0 {
 		s.noteReload(result)
 	}
@@ -110,6 +111,7 @@ func fixed(old, now *config.Config) error {
 	}{
 		{"director.name", old.Director.Name, now.Director.Name},
 		{"director.forwarding", old.Director.Forwarding, now.Director.Forwarding},
+		{"director.state_dir", old.Director.StateDir, now.Director.StateDir},
 		{"director.pin_path", old.Director.PinPath, now.Director.PinPath},
 		{"director.resync_interval", old.Director.Resync, now.Director.Resync},
 		{"director.connections.memory", config.Memory(old.Director.Connections.Memory), config.Memory(now.Director.Connections.Memory)},

@@ -47,12 +47,14 @@ func (s *Server) Ring(_ context.Context, service string) (api.Ring, error) {
 		if !ok {
 			return api.Ring{}, nil
 		}
-		pool, _ := st.Config.Pool(c.Pool)
 		var ring api.Ring
-		for _, server := range pool.Serving(c) {
-			n := slots[reconcile.ServerID(c, server)]
-			ring.Servers = append(ring.Servers, api.RingShare{Server: pool.Name + "/" + server.Name, Slots: n})
-			ring.Slots += n
+		for _, part := range c.ByPool() {
+			pool, _ := st.Config.Pool(part.Pool)
+			for _, server := range pool.Serving(part) {
+				n := slots[reconcile.ServerID(part, server)]
+				ring.Servers = append(ring.Servers, api.RingShare{Server: pool.Name + "/" + server.Name, Slots: n})
+				ring.Slots += n
+			}
 		}
 		return ring, nil
 	}

@@ -26,6 +26,9 @@ type Server struct {
 	parts   Parts
 	ready   chan struct{} // closed once every service is decided and the kernel told
 
+	saying    sync.Mutex // one word of operators at a time
+	overrides *overrides // guarded by saying, once the daemon has started
+
 	reloading sync.Mutex  // one reload at a time
 	mu        sync.Mutex  // guards what follows
 	loaded    time.Time   // when the configuration in force was
@@ -100,7 +103,9 @@ func (s *Server) adopt(ctx context.Context, cfg *config.Config) {
 		s.opts.Logger.Error("what the kernel holds is not known, services begin anew", "error", err)
 	}
 	s.decider.setProbes, s.decider.update = s.parts.Prober.Set, s.parts.Engine.Update
-	s.decider.applyAll([]letter{{event: state.Loaded{Config: cfg, Held: held}}})
+	events := append([]state.Event{state.Loaded{Config: cfg, Held: held}}, s.recall(cfg)...)
+	s.decider.applyAll([]letter{{events: events}})
+	s.keepOverrides()
 	s.loaded = time.Now().UTC()
 	if err := s.parts.Engine.Sync(ctx); err != nil {
 		s.opts.Logger.Error("first pass over the kernel failed, it will be tried again", "error", err)
@@ -162,6 +167,7 @@ func (s *Server) tasks(endpoint Task) []Task {
 		s.parts.Prober,
 		task{"links", func(ctx context.Context) error { return s.parts.Links(ctx, s.parts.Engine.Resync) }},
 		locksmith{s.parts.Datapath, s.current, s.opts.Logger},
+		heart{s.parts.Datapath, s.current, func() error { return s.decider.ask(nil) }, s.opts.Logger},
 		attachmentWatch{s.parts.Datapath.Attachments, s.parts.Engine.Resync},
 		task{"ready", s.announce},
 		task{"hangups", s.hangups},

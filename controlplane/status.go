@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"context"
+	"net/netip"
 	"os"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
@@ -64,8 +65,9 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		pool, _ := st.Config.Pool(c.Pool)
 		decided := st.Services[c.Name]
 		service := api.Service{
-			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: c.Sorry.Page,
-			Mode: decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
+			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: decided.Page, Backup: c.Sorry.Pool,
+			Override: override(decided.Override),
+			Mode:     decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),
 			Live:    decided.Live, Total: len(pool.Serving(c)),
 			Budget:   budgets.of(c).Seconds(),
@@ -87,6 +89,13 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		out = append(out, service)
 	}
 	return out
+}
+
+func override(o state.Override) *api.Override {
+	if o.Mode == state.OverrideAuto {
+		return nil
+	}
+	return &api.Override{Mode: string(o.Mode), Page: o.Page, Fraction: o.Shed, Since: o.Since.UTC()}
 }
 
 func virtual(v config.Virtual) string { return v.Addr.String() + "/" + string(v.Proto) }
@@ -138,7 +147,7 @@ func servers(st state.State, load Load) []api.Server {
 			id := state.ServerID{Pool: pool.Name, Name: c.Name}
 			decided := st.Servers[id]
 			server := api.Server{
-				Pool: pool.Name, Name: c.Name, Address: c.Address.String(), Port: c.Port,
+				Pool: pool.Name, Name: c.Name, Address: addressText(c), Port: c.Port,
 				Verdict: decided.Verdict.String(), Weight: decided.Weight, Configured: c.Weight,
 				Reason: decided.Reason, Since: decided.Since.UTC(), Probes: probeKeys(st.Config, pool, c),
 			}
@@ -151,10 +160,27 @@ func servers(st state.State, load Load) []api.Server {
 	return out
 }
 
+// addressText is where a server is, for people.
+func addressText(c config.Server) string {
+	if c.Local {
+		return "this machine"
+	}
+	return c.Address.String()
+}
+
+// targetText is where a check asks, for people: the sorry server of this machine has
+// no address.
+func targetText(target netip.AddrPort) string {
+	if !target.IsValid() {
+		return "this machine"
+	}
+	return target.String()
+}
+
 func probeKeys(cfg *config.Config, pool config.Pool, server config.Server) []api.ProbeKey {
 	var out []api.ProbeKey
 	for _, key := range state.Keys(cfg, pool, server) {
-		out = append(out, api.ProbeKey{Check: key.Check, Target: key.Target.String()})
+		out = append(out, api.ProbeKey{Check: key.Check, Target: targetText(key.Target)})
 	}
 	return out
 }

@@ -158,23 +158,24 @@ func (w *ways) find(addrs []netip.Addr, cfg *config.Config, known reconcile.Env)
 	return reconcile.Env{Paths: paths, Links: links}
 }
 
-// serverAddrs are the addresses of the servers of all pools that a service has.
+// serverAddrs are the addresses of the servers of all pools that a service has, and
+// those that this machine should have.
 func serverAddrs(cfg *config.Config) []netip.Addr {
 	var addrs []netip.Addr
 	for _, c := range cfg.Services {
-		pool, _ := cfg.Pool(c.Pool)
-		for _, server := range pool.Serving(c) {
+		for _, server := range cfg.Reached(c) {
 			addrs = append(addrs, server.Address)
 		}
 	}
+	addrs = append(addrs, reconcile.LocalAddrs(cfg)...)
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	return slices.Compact(addrs)
 }
 
 // askedAddrs are the addresses of the servers whose answers to checks via the data
-// path IPVS does not bring back.
+// path IPVS does not bring back, and those that this machine should have.
 func askedAddrs(cfg *config.Config) []netip.Addr {
-	var addrs []netip.Addr
+	addrs := reconcile.LocalAddrs(cfg)
 	for e := range cfg.Errands() {
 		c, _ := cfg.Service(e.Service)
 		pool, _ := cfg.Pool(e.Pool)

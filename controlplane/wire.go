@@ -49,13 +49,14 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 	if err != nil {
 		return p, err
 	}
+	keeper := newKeeper(cfg, in.Logger)
 	e := &engine{
 		Engine: reconcile.New(reconcile.Options{
 			Targets: targets, Logger: in.Logger, Resync: cfg.Director.Resync,
 			OnRepair:  func(d reconcile.Drift) { in.Repaired(d.Target, d.What) },
 			OnTrouble: func(t reconcile.Trouble) { in.Troubled(t.Target, t.Before, t.Now) },
 		}),
-		by: w.by, note: w.note, log: in.Logger,
+		by: w.by, note: w.note, log: in.Logger, local: keeper,
 	}
 	p = Parts{
 		Prober: prober{checkers.NewScheduler(checkers.Options{
@@ -66,7 +67,8 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 		Links: func(ctx context.Context, changed func()) error {
 			return reconcile.NewLinkWatcher(changed, in.Logger).Run(ctx)
 		},
-		Withdraw: w.maps.Withdraw,
+		Tasks:    []Task{keeper},
+		Withdraw: withdrawal(w.maps.Withdraw, keeper),
 		Close:    w.opened.Close,
 	}
 	switch w.by {

@@ -124,7 +124,7 @@ func TestWireEBPF(t *testing.T) {
 	if by, note := p.Engine.Forwarding(config.ForwardingEBPF); by != "ebpf" || note == "" {
 		t.Errorf("forwarded by %s (%s)", by, note)
 	}
-	if p.Traffic == nil || len(p.Tasks) != 3 {
+	if p.Traffic == nil || len(p.Tasks) != 4 {
 		t.Errorf("traffic %v, tasks %v", p.Traffic, p.Tasks)
 	}
 	var names []string

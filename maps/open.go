@@ -31,6 +31,8 @@ type Maps struct {
 	// variants are the slots of each page's variants, by the page's own slot.
 	variants map[uint32][]uint32
 
+	absence bpf.DirectorAbsence // what every row says
+
 	forwarded map[uint32]bool   // the ids that have a row in forwards
 	stale     map[uint32]uint64 // those that may have flows of a service that is gone: which deletion it was
 	deletions uint64            // of rows in forwards
@@ -152,6 +154,7 @@ func (m *Maps) adoptRows() error {
 	}
 	for key, row := range rows {
 		m.ids[keyFrom(key)] = row.Id
+		m.absence = row.Absence // the same in all of them
 	}
 	for id, slot := range m.slots {
 		m.doomed[id] = true

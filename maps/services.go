@@ -55,7 +55,7 @@ func (m *Maps) PutService(k Key, s Service) error {
 	}
 	row.Mode = bpf.DirectorServiceMode(s.Mode)
 	row.Orphans = bpf.DirectorOrphanFate(s.Orphans)
-	row.Shed = s.Shed
+	row.Shed, row.Absence = s.Shed, m.absence
 	if row.Page[row.Current&1] != slot {
 		row.Current = 1 - row.Current&1
 		row.Page[row.Current] = slot

@@ -32,7 +32,7 @@ static __always_inline int write_skb(const struct frame *f,
 	__u32 size = ip_header_size(p) + tcp_header_size(r);
 	__u32 check = p->l3 + ip_header_size(p) +
 		      __builtin_offsetof(struct tcphdr, check);
-	__u32 l4_length = tcp_header_size(r) + r->length;
+	__u32 l4_length = tcp_size(r);
 	struct headers h = {};
 
 	if (write_headers(&h, &h + 1, p, r, 0xffff))
@@ -52,7 +52,7 @@ static __always_inline int write_xdp(const struct frame *f,
 				     const struct reply *r,
 				     const struct page *page)
 {
-	__u32 l4_length = tcp_header_size(r) + r->length;
+	__u32 l4_length = tcp_size(r);
 	__u16 sum = csum_fold((__u32)segment_sum(p, r, page) +
 			      pseudo_sum(p, l4_length));
 
@@ -65,7 +65,7 @@ static __always_inline int write_payload(const struct frame *f,
 					 const struct reply *r,
 					 const struct page *page)
 {
-	__u32 at = p->l3 + ip_header_size(p) + tcp_header_size(r);
+	__u32 at = p->l3 + ip_header_size(p) + tcp_header_size(r) + r->lead;
 	__u64 offset = r->offset;
 	__u64 length = r->length;
 
@@ -86,6 +86,23 @@ static __always_inline int write_payload(const struct frame *f,
 	return frame_store(f, at, page->bytes + offset, length);
 }
 
+static __always_inline int
+write_lead(const struct frame *f, const struct packet *p, const struct reply *r)
+{
+	__u32 at = p->l3 + ip_header_size(p) + tcp_header_size(r);
+	const struct lead *lead;
+	__u64 length = r->lead;
+
+	if (!length)
+		return 0;
+	lead = the_lead();
+	if (!lead)
+		return -1;
+	barrier_var(length); /* as in write_payload */
+	length = ((length - 1) & (LEAD_MAX - 1)) + 1;
+	return frame_store(f, at, lead->bytes, length);
+}
+
 /*
  * Turns the frame into the answer. PASS_DEFERRED and an untouched frame where
  * XDP had no room for it.
@@ -97,7 +114,7 @@ static __always_inline enum verdict answer(const struct frame *f,
 {
 	const struct page *page = r->page ? page_at(r->page) : NULL;
 	__u32 surplus = p->l4 - p->l3 - ip_header_size(p);
-	__u32 size = p->l4 + tcp_header_size(r) + r->length;
+	__u32 size = p->l4 + tcp_size(r);
 
 	if (frame_resize(f, size))
 		return f->xdp ? PASS_DEFERRED : DROP_ERROR;
@@ -107,7 +124,7 @@ static __always_inline enum verdict answer(const struct frame *f,
 		return DROP_ERROR;
 	if (f->xdp ? write_xdp(f, p, r, page) : write_skb(f, p, r, page))
 		return DROP_ERROR;
-	if (write_payload(f, p, r, page))
+	if (write_lead(f, p, r) || write_payload(f, p, r, page))
 		return DROP_ERROR;
 	return v;
 }

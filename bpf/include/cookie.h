@@ -115,19 +115,18 @@ static __always_inline __u32 cookie_base(const struct packet *p,
 		.v2 = key->k0 ^ 0x6c7967656e657261ULL,
 		.v3 = key->k1 ^ 0x7465646279746573ULL,
 	};
-	__u64 length = 16;
+	__u32 length = 12;
 
 	if (p->v6) {
 		sip_word(&s, pair(p->saddr[0], p->saddr[1]));
 		sip_word(&s, pair(p->saddr[2], p->saddr[3]));
 		sip_word(&s, pair(p->daddr[0], p->daddr[1]));
 		sip_word(&s, pair(p->daddr[2], p->daddr[3]));
-		length = 40;
+		length = 36;
 	} else {
 		sip_word(&s, pair(p->saddr[3], p->daddr[3]));
 	}
-	sip_word(&s, pair((__u32)p->dport << 16 | p->sport, 0));
-	sip_word(&s, length << 56);
+	sip_word(&s, pair((__u32)p->dport << 16 | p->sport, length << 24));
 	s.v2 ^= 0xff;
 	sip_round(&s);
 	sip_round(&s);
@@ -150,6 +149,16 @@ static __always_inline __u32 cookie_make(const struct packet *p,
 	__u32 base = cookie_base(p, &s->keys[s->current & 1]);
 
 	return salted(base, svc, svc->current) | (__u32)(class & 3) << 16;
+}
+
+/*
+ * The last offset that there is. What is made of the client's own words is no
+ * longer than a segment, but may be longer than the page.
+ */
+static __always_inline __u32 page_reach(const struct page *page)
+{
+	return page->length + 1 +
+	       (page->speech >= SPEECH_LDAP ? SEGMENT_MAX : 0);
 }
 
 /*
@@ -182,7 +191,7 @@ found:
 	c->offset = diff & 0xffff;
 	c->page = svc->page[g & 1];
 	page = page_at(c->page);
-	return page && (page->variants || c->offset <= page->length + 1) ?
+	return page && (page->variants || c->offset <= page_reach(page)) ?
 		       page :
 		       NULL;
 }

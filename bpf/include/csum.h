@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h> /* for __always_inline: that of linux only asks */
 
 #include "types.h"
 

@@ -5,7 +5,7 @@
 #include "speech.h"
 #include "tcp.h"
 
-/* A packet whose acknowledgement is one of ours. */
+/* A packet whose acknowledgement is one of ours; SPEAK: see speech.h. */
 static __always_inline enum verdict
 on_exchange(const struct frame *f, const struct packet *p,
 	    const struct cookie *c, const struct page *page, struct reply *r)
@@ -13,12 +13,13 @@ on_exchange(const struct frame *f, const struct packet *p,
 	r->seq = p->ack;
 	r->offset = c->offset;
 	r->page = c->page;
+	r->class = c->class;
 	if (p->flags & TCP_RST)
 		return DROP_RESET;
+	if (page->speech != SPEECH_HTTP)
+		return SPEAK;
 	if (c->offset > page->length)
 		return on_end(p, r);
-	if (page->speech != SPEECH_HTTP)
-		return speak(f, p, c, page, r);
 	if (c->offset == 0)
 		return on_start(f, p, c, page, r);
 	/*

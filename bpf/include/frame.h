@@ -41,18 +41,21 @@ static __always_inline void *frame_end(const struct frame *f)
 }
 
 /*
- * clang -mcpu=v3 subtracts packet pointers in 32 bits, which the verifier
- * rejects (Linux 6.1 to 6.18): hence the assembler. XDP sees whole frames only,
- * as the program does not say that it can do with less.
+ * How many bytes pointers reach. clang -mcpu=v3 subtracts packet pointers in 32
+ * bits, which the verifier rejects (Linux 6.1 to 6.18): hence the assembler.
  */
-static __always_inline __u32 frame_length(const struct frame *f)
+static __always_inline __u32 frame_reach(const struct frame *f)
 {
 	void *end = frame_end(f);
 
-	if (!f->xdp)
-		return ((struct __sk_buff *)f->ctx)->len;
 	asm volatile("%0 -= %1" : "+r"(end) : "r"(frame_start(f)));
 	return (__u64)end;
+}
+
+/* XDP sees whole frames only: the program does not say that it can do with less. */
+static __always_inline __u32 frame_length(const struct frame *f)
+{
+	return f->xdp ? frame_reach(f) : ((struct __sk_buff *)f->ctx)->len;
 }
 
 /* The interface that it came in by. */
@@ -99,6 +102,25 @@ static __always_inline long frame_load(const struct frame *f, __u32 offset,
 	return bpf_skb_load_bytes(f->ctx, offset, to, length);
 }
 
+#define OFFSET_MAX 16383 /* a mask, too */
+
+/*
+ * The same for a few bytes: XDP reaches them by a pointer, for its helper takes
+ * longer than all that is done with them.
+ */
+static __always_inline long frame_read(const struct frame *f, __u32 offset,
+				       void *to, __u32 length)
+{
+	void *at = frame_start(f) + (offset & OFFSET_MAX);
+
+	if (!f->xdp)
+		return bpf_skb_load_bytes(f->ctx, offset, to, length);
+	if (at + length > frame_end(f))
+		return -1;
+	__builtin_memcpy(to, at, length);
+	return 0;
+}
+
 /*
  * Only CHECKSUM_COMPLETE cares for the flag: it keeps the driver's sum of the
  * whole packet true for whoever gets the answer next on this machine.
@@ -124,7 +146,8 @@ static __always_inline long frame_resize(const struct frame *f, __u32 length)
 
 	if (f->xdp)
 		return bpf_xdp_adjust_tail(f->ctx, (int)(length - now));
-	if (length > now && bpf_skb_pull_data(f->ctx, now))
+	if (length > now && frame_reach(f) < now &&
+	    bpf_skb_pull_data(f->ctx, now))
 		return -1;
 	return bpf_skb_change_tail(f->ctx, length, 0);
 }

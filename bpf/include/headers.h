@@ -33,6 +33,12 @@ static __always_inline __u32 tcp_header_size(const struct reply *r)
 	return sizeof(struct tcphdr) + (r->mss ? sizeof(struct mss_option) : 0);
 }
 
+/* Of header and payload. */
+static __always_inline __u32 tcp_size(const struct reply *r)
+{
+	return tcp_header_size(r) + r->lead + r->length;
+}
+
 /*
  * Don't Fragment is off, so that a narrow path behind a tunnel still gets the
  * page; the identification differs between the segments of one exchange.
@@ -42,7 +48,7 @@ static __always_inline void write_ipv4(struct iphdr *ip, const struct packet *p,
 {
 	__u16 id = r->seq ^ r->seq >> 16 ^ r->ack;
 	__u16 total = sizeof(*ip) + l4_length;
-	__u32 sum = 0x4500 + total + id + (HOPS << 8 | IPPROTO_TCP) +
+	__u32 sum = 0x4500 + total + id + (HOPS << 8 | p->protocol) +
 		    csum_address(p->saddr, false) +
 		    csum_address(p->daddr, false);
 
@@ -52,7 +58,7 @@ static __always_inline void write_ipv4(struct iphdr *ip, const struct packet *p,
 		.tot_len = bpf_htons(total),
 		.id = bpf_htons(id),
 		.ttl = HOPS,
-		.protocol = IPPROTO_TCP,
+		.protocol = p->protocol,
 		.check = bpf_htons(~csum_fold(sum)),
 		.saddr = p->daddr[3],
 		.daddr = p->saddr[3],
@@ -65,7 +71,7 @@ static __always_inline void write_ipv6(struct ipv6hdr *ip,
 	*ip = (struct ipv6hdr){
 		.version = 6,
 		.payload_len = bpf_htons(l4_length),
-		.nexthdr = IPPROTO_TCP,
+		.nexthdr = p->protocol,
 		.hop_limit = HOPS,
 	};
 	__builtin_memcpy(&ip->saddr, p->daddr, sizeof(ip->saddr));
@@ -112,6 +118,23 @@ static __always_inline __u16 pseudo_sum(const struct packet *p, __u32 l4_length)
 			 l4_length);
 }
 
+/* The sum of all that follows the header. */
+static __always_inline __u32 payload_sum(const struct reply *r,
+					 const struct page *page)
+{
+	const struct lead *lead = r->lead ? the_lead() : NULL;
+	__u16 rest = 0;
+	__u32 sum = 0;
+
+	if (r->length)
+		rest = page ? csum_page(page, r->offset, r->length) : r->offset;
+	if (!lead)
+		return rest;
+	for (int i = 0; i < LEAD_MAX; i += 2)
+		sum += lead->bytes[i] << 8 | lead->bytes[i + 1];
+	return sum + (r->lead & 1 ? __builtin_bswap16(rest) : rest);
+}
+
 static __always_inline __u16 segment_sum(const struct packet *p,
 					 const struct reply *r,
 					 const struct page *page)
@@ -123,16 +146,14 @@ static __always_inline __u16 segment_sum(const struct packet *p,
 
 	if (r->mss)
 		sum += (OPTION_MSS << 8 | sizeof(struct mss_option)) + r->mss;
-	if (page && r->length)
-		sum += csum_page(page, r->offset, r->length);
-	return csum_fold(sum);
+	return csum_fold(sum + payload_sum(r, page));
 }
 
 static __always_inline int write_headers(void *at, void *end,
 					 const struct packet *p,
 					 const struct reply *r, __u16 check)
 {
-	__u32 l4_length = tcp_header_size(r) + r->length;
+	__u32 l4_length = tcp_size(r);
 
 	if (p->v6) {
 		if (at + sizeof(struct ipv6hdr) > end)

@@ -3,6 +3,7 @@
 #define MAITRED_ICMP_MAKE_H
 
 #include "answer.h"
+#include "sum.h"
 #include "transport.h"
 
 /*
@@ -24,46 +25,6 @@ enum icmp_type {
 #define ICMP4_MAX 576 /* bytes in all: RFC 1812, 4.3.2.3 */
 #define ICMP6_MAX 1280 /* RFC 4443, 2.4 (c) */
 #define ICMP4_TOS 0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
-
-#define SUM_PART 64 /* bytes; a multiple of 4 */
-
-/*
- * The sum of a part of the frame, by the kernel's order of bytes. An odd length
- * is right only at the end of what is summed up.
- */
-__noinline __u32 sum_of(struct __sk_buff *skb, __u32 offset, __u32 length)
-{
-	__u8 part[SUM_PART];
-	__u32 sum = 0;
-	__u64 rest;
-
-	for (int i = 0; i < ICMP6_MAX / SUM_PART; i++) {
-		if (length < SUM_PART)
-			break;
-		if (bpf_skb_load_bytes(skb, offset, part, SUM_PART))
-			return 0;
-		sum = bpf_csum_diff(NULL, 0, (__be32 *)part, SUM_PART, sum);
-		offset += SUM_PART;
-		length -= SUM_PART;
-	}
-	if (!length)
-		return sum;
-	/* The verifier sees from this that the size is 1 at least. */
-	rest = length;
-	barrier_var(rest);
-	rest = ((rest - 1) & (SUM_PART - 1)) + 1;
-	__builtin_memset(part, 0, sizeof(part));
-	if (bpf_skb_load_bytes(skb, offset, part, rest))
-		return 0;
-	return bpf_csum_diff(NULL, 0, (__be32 *)part, SUM_PART, sum);
-}
-
-/* To host order, as all of csum.h has it. */
-static __always_inline __u16 sum_part(const struct frame *f, __u32 offset,
-				      __u32 length)
-{
-	return bpf_ntohs(csum_fold(sum_of(f->ctx, offset, length)));
-}
 
 /* Nobody is to be told of what a group or nobody sent: RFC 1122, 3.2.2. */
 static __always_inline bool sent_by_one(const struct packet *p)

@@ -50,8 +50,12 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 	__u32 zero = 0;
 	const struct setting *s = bpf_map_lookup_elem(&settings, &zero);
 
+	if (p->protocol != IPPROTO_TCP && sorry) {
+		r->page = svc->page[svc->current & 1];
+		return r->page ? SPEAK : PASS_NO_PAGE;
+	}
 	if (p->protocol != IPPROTO_TCP)
-		return sorry ? PASS_NO_PAGE : PASS_LINGER;
+		return PASS_LINGER;
 	if (!s || !svc->page[svc->current & 1])
 		return sorry ? PASS_NO_PAGE : PASS_LINGER;
 	if (p->part == PART_FIRST && sorry)

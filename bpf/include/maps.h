@@ -24,6 +24,12 @@ struct {
 	__uint(max_entries, SERVICES_MAX);
 } services SEC(".maps");
 
+/*
+ * The compiler describes what the values of an inner map are only if something
+ * else names it, too.
+ */
+const struct page *const page_type;
+
 struct page_slot {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
@@ -74,6 +80,30 @@ struct {
 	__type(value, struct budget);
 	__uint(max_entries, 1);
 } resets SEC(".maps");
+
+/*
+ * What is said before a part of the page or of the client's own words. Of one
+ * packet, and not on the stack, which has no room left; zero behind its end.
+ */
+#define LEAD_MAX 16
+
+struct lead {
+	__u8 bytes[LEAD_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct lead);
+	__uint(max_entries, 1);
+} leads SEC(".maps");
+
+static __always_inline struct lead *the_lead(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&leads, &zero);
+}
 
 static __always_inline void count(__u32 id, enum verdict verdict, __u32 bytes)
 {

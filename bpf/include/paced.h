@@ -21,7 +21,7 @@
  * end GRID bytes before those of a block do, or at any multiple of GRID where the
  * window is small, and so the exchange stays by them.
  */
-#define PACED (VERDICT_COUNT + 1) /* a step of its own is to tell the verdict */
+#define PACED (PARSED + 2) /* a step of its own is to tell the verdict */
 
 static __always_inline bool is_paced(const struct page *page,
 				     const struct cookie *c)

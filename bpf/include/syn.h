@@ -20,7 +20,7 @@ static __always_inline __u32 client_mss(const struct frame *f,
 		__u8 option[4];
 
 		/* Less than four bytes hold no such option. */
-		if (at + 4 > p->payload || frame_load(f, at, option, 4))
+		if (at + 4 > p->payload || frame_read(f, at, option, 4))
 			return mss;
 		if (option[0] == OPTION_END)
 			return mss;

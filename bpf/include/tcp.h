@@ -14,17 +14,19 @@ enum tcp_option {
 struct reply {
 	__u32 seq;
 	__u32 ack;
-	__u32 offset; /* of the payload within the page */
+	__u32 offset; /* of the payload within the page; without one its sum */
 	__u32 length; /* of the payload, 0 to SEGMENT_MAX */
-	__u32 page; /* its slot; 0: no payload */
+	__u16 page; /* its slot; 0: the payload stays as it came */
 	__u16 mss; /* 0: no option */
 	__u8 flags; /* 0: nothing is to be said */
 	__u8 class; /* of the exchange */
+	__u8 lead; /* bytes that come before the payload: struct lead */
+	bool again; /* the frame is an answer already */
 	/* Of a burst, whose first segment is the above. */
 	__u32 end; /* offset behind the last; 0: there is no other segment */
 	__u16 size; /* of the segments that follow */
 	bool fin; /* the last has one */
-	bool again; /* the frame is an answer already */
+	__u8 pad;
 };
 
 /* The end of what the client has sent: a FIN counts as one byte. */
@@ -46,7 +48,7 @@ static __always_inline enum request request_of(const struct frame *f,
 {
 	__u8 m[5] = {};
 
-	if (p->length < sizeof(m) || frame_load(f, p->payload, m, sizeof(m)))
+	if (p->length < sizeof(m) || frame_read(f, p->payload, m, sizeof(m)))
 		return REQUEST_OTHER;
 	switch (WORD((__u32)m[0], m[1], m[2], m[3])) {
 	case WORD('H', 'E', 'A', 'D'):
@@ -164,6 +166,17 @@ on_start(const struct frame *f, const struct packet *p, const struct cookie *c,
 }
 
 /*
+ * Whether a segment in another protocol than HTTP may end there: those that say
+ * something before the question do within the head, and postgres says all but
+ * the head then.
+ */
+static __always_inline bool speech_stops(const struct page *page, __u32 offset)
+{
+	return page->speech != SPEECH_HTTP &&
+	       (offset <= page->head || offset + page->head >= page->length);
+}
+
+/*
  * Tells a packet of an exchange from one of a connection to a real server whose
  * acknowledgement has come upon one of our numbers. We negotiate no option, so
  * whoever sends one (timestamps, mostly) speaks to somebody else; where packets
@@ -181,7 +194,7 @@ ours(const struct packet *p, const struct service *svc, const struct cookie *c,
 	return c->offset % GRID == 0 ||
 	       c->offset % segment_size(c->class) == 0 ||
 	       c->offset >= page->length || c->offset == page->head ||
-	       c->offset == page->head + 1;
+	       c->offset == page->head + 1 || speech_stops(page, c->offset);
 }
 
 #define RESET_WINDOW_NS 100000000ULL

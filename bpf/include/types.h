@@ -8,6 +8,7 @@
  * explicit: a key with a hole would never be found again.
  */
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #pragma clang diagnostic push
@@ -37,6 +38,13 @@ enum orphan_fate {
 	ORPHAN_DROP,
 };
 
+/* What a service does when the daemon has not been heard of: see pulse.h. */
+enum absence {
+	ABSENCE_KEEP, /* what was decided last */
+	ABSENCE_PASS, /* whoever says sorry passes to forwarding */
+	ABSENCE_SORRY, /* whoever has a page answers with it */
+};
+
 struct service {
 	__u32 id; /* its row of counters; 0 is nobody's */
 	enum service_mode mode;
@@ -45,6 +53,7 @@ struct service {
 	__u32 page[2]; /* slots in pages; 0 is no page */
 	__u32 salt[2]; /* of each page, by its bytes: see cookie.h */
 	__u32 shed; /* MODE_SHED: how many of 2^32 new connections get the page */
+	enum absence absence;
 };
 
 /*
@@ -135,6 +144,14 @@ struct setting {
 	struct cookie_key keys[2];
 	__u32 current; /* which key new cookies are made with: 0 or 1 */
 	__u32 reset_limit; /* resets a CPU may send in RESET_WINDOW_NS */
+};
+
+/* Whether the daemon is there. */
+struct heartbeat {
+	struct bpf_timer timer;
+	__u64 until; /* when it is to be heard of again: nanoseconds since boot */
+	__u32 absent; /* 1: it was not */
+	__u32 pad;
 };
 
 struct counter {
@@ -341,11 +358,12 @@ struct tally {
 	_Static_assert(sizeof(struct type) == (size), #type " has a hole")
 
 ASSERT_SIZE(endpoint, 20);
-ASSERT_SIZE(service, 36);
+ASSERT_SIZE(service, 40);
 ASSERT_SIZE(variant, 24);
 ASSERT_SIZE(page, 32 + 24 * VARIANTS_MAX + 4 * SUMS_MAX + PAGE_ROOM);
 ASSERT_SIZE(page_entry, 24);
 ASSERT_SIZE(setting, 40);
+ASSERT_SIZE(heartbeat, 32);
 ASSERT_SIZE(counter, 16);
 ASSERT_SIZE(budget, 16);
 ASSERT_SIZE(server, 80);

@@ -22,7 +22,7 @@ import (
 
 func TestValidate(t *testing.T) {
 	good := run(t, env{}, "validate", "testdata/good.yaml")
-	want := outcome{exitDone, "testdata/good.yaml is good: 1 service, 1 pool, 2 servers, 1 check, pages closed, default\n", ""}
+	want := outcome{exitDone, "testdata/good.yaml is good: 1 service, 1 pool, 2 servers, 1 check, pages closed, default, busy\n", ""}
 	if good != want {
 		t.Errorf("good: %+v, want %+v", good, want)
 	}
@@ -45,8 +45,8 @@ func TestNotesOnPages(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"validate", file}, "note: " + file + `:4: pages[0].body: page "default" has 20148 bytes: above 20000 `},
-		{[]string{"page", "show", "default", "--config", file}, "note: 20148 bytes are many: above 20000 "},
+		{[]string{"validate", file}, "note: " + file + `:4: pages[0].body: page "default" has 20171 bytes: above 20000 `},
+		{[]string{"page", "show", "default", "--config", file}, "note: 20171 bytes are many: above 20000 "},
 	} {
 		if got := run(t, env{}, tc.args...); got.code != exitDone || !strings.HasPrefix(got.stderr, tc.want) || got.stdout == "" {
 			t.Errorf("%v: exit %d, stderr %q, want %q", tc.args, got.code, got.stderr, tc.want)
@@ -172,14 +172,14 @@ func TestPageShow(t *testing.T) {
 	golden(t, "page.golden", got.stdout)
 }
 
-func TestPageShowHTTPIsTheResponseAndNothingElse(t *testing.T) {
+func TestPageShowRawIsTheResponseAndNothingElse(t *testing.T) {
 	cfg, err := config.Load("testdata/good.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	page, _ := cfg.Page("closed")
 	want := outcome{exitDone, string(page.Image.Response), ""}
-	if got := run(t, env{}, "page", "show", "closed", "--http", "--config", "testdata/good.yaml"); got != want {
+	if got := run(t, env{}, "page", "show", "closed", "--raw", "--config", "testdata/good.yaml"); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

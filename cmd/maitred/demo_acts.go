@@ -145,7 +145,7 @@ func actSorry(ctx context.Context, s *stage, n *narrator) error {
 	return errors.Join(s.showPage(ctx, n), s.showRate(ctx, n), s.showCounters(ctx, n))
 }
 
-// showPage compares what comes with what maitred page show --http prints.
+// showPage compares what comes with what maitred page show --raw prints.
 func (s *stage) showPage(ctx context.Context, n *narrator) error {
 	cfg, err := config.Load(s.config())
 	if err != nil {

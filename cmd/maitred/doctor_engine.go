@@ -67,13 +67,12 @@ func checkForward(h host, cfg *config.Config, engine config.Forwarding) []findin
 		if engine == config.ForwardingIPVS && s.Method != config.NAT {
 			continue
 		}
-		pool, _ := cfg.Pool(s.Pool)
 		for _, a := range s.Addresses {
 			name := forwardSwitch(a.Is4())
 			uses[name] = true
 			answers[name] = answers[name] || s.Method == config.NAT || s.Method == config.FULLNAT
 		}
-		for _, server := range pool.Serving(s) {
+		for _, server := range cfg.Reached(s) {
 			uses[forwardSwitch(server.Address.Is4())] = true
 		}
 	}

@@ -40,8 +40,7 @@ func checkWays(h host, cfg *config.Config) []finding {
 func serversOf(cfg *config.Config) []netip.Addr {
 	var all []netip.Addr
 	for _, s := range cfg.Services {
-		pool, _ := cfg.Pool(s.Pool)
-		for _, server := range pool.Serving(s) {
+		for _, server := range cfg.Reached(s) {
 			all = append(all, server.Address)
 		}
 	}

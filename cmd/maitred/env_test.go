@@ -84,7 +84,10 @@ type fakeDaemon struct {
 	reload      api.Reload
 	connections func(f api.Filter, yield func(api.Connection) error) error
 	ring        api.Ring
+	sorry       func(w api.Word) (api.Said, error)
 }
+
+func (d fakeDaemon) Sorry(_ context.Context, w api.Word) (api.Said, error) { return d.sorry(w) }
 
 func (d fakeDaemon) Status(context.Context) api.Status { return d.status() }
 func (d fakeDaemon) Reload(context.Context) api.Reload { return d.reload }
@@ -131,7 +134,7 @@ func TestUsage(t *testing.T) {
 		{"no such flag", []string{"status", "--fast"}, exitUsage, "unknown flag: --fast"},
 		{"too many arguments", []string{"version", "x"}, exitUsage, `maitred version takes no argument, such as "x"`},
 		{"page without a name", []string{"page", "show"}, exitUsage, "name one page: see"},
-		{"page without a name, with a configuration", []string{"page", "show", "--config", "testdata/good.yaml"}, exitUsage, "name one page: closed, default: see"},
+		{"page without a name, with a configuration", []string{"page", "show", "--config", "testdata/good.yaml"}, exitUsage, "name one page: closed, default, busy: see"},
 		{"misspelt command", []string{"statsu"}, exitUsage, `unknown command "statsu" for "maitred" (did you mean status?): see maitred --help`},
 		{"misspelt command of page", []string{"page", "shwo"}, exitUsage, `unknown command "shwo" for "maitred page" (did you mean show?)`},
 		{"status of something", []string{"status", "foo"}, exitUsage, `maitred status takes no argument, such as "foo"`},

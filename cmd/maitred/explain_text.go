@@ -57,6 +57,7 @@ func (x *explainer) service(s explainedService) {
 	x.line("address", "%s", strings.Join(s.Virtuals, ", "))
 	x.line("quorum", "%s", quorumText(s.Quorum))
 	x.line("outage", "%s", outageText(s.Service))
+	x.said(s.Service)
 	x.engine(s)
 	x.budget(s)
 	for _, server := range s.Members {
@@ -96,6 +97,27 @@ func outageText(s api.Service) string {
 		return "no page: clients are refused"
 	}
 	return fmt.Sprintf("page %s, %s so far; connections from before %s", s.Page, count(int(answers(s.Verdicts)), "answer"), fate)
+}
+
+// said tells what an operator has said, and what is turned away.
+func (x *explainer) said(s api.Service) {
+	if s.Backup != "" {
+		x.line("reserve", "pool %s serves while the quorum is not met and one of its servers is up", s.Backup)
+	}
+	if o := s.Override; o != nil {
+		text := "sorry " + o.Mode
+		if o.Fraction > 0 {
+			text += " " + percentText(o.Fraction)
+		}
+		if o.Page != "" {
+			text += " with page " + o.Page
+		}
+		x.line("said", "%s, by an operator, for %s: maitred sorry auto takes it back", text, x.ago(o.Since))
+	}
+	if s.Shed != nil {
+		x.line("sheds", "%s of the new connections get page %s; %d turned away, %d admitted", percentText(s.Shed.Fraction), s.Page,
+			s.Shed.TurnedAway, s.Shed.Admitted)
+	}
 }
 
 // engine says who forwards, how, and where packets are taken.

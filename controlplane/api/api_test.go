@@ -29,7 +29,10 @@ type fakeDaemon struct {
 	reload      Reload
 	connections func(ctx context.Context, f Filter, yield func(Connection) error) error
 	ring        func(service string) (Ring, error)
+	sorry       func(w Word) (Said, error)
 }
+
+func (d fakeDaemon) Sorry(_ context.Context, w Word) (Said, error) { return d.sorry(w) }
 
 func (d fakeDaemon) Ring(_ context.Context, service string) (Ring, error) { return d.ring(service) }
 

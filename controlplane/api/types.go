@@ -54,7 +54,7 @@ type Reload struct {
 // Service is one virtual service.
 type Service struct {
 	Name     string             `json:"name"`
-	Mode     string             `json:"mode"`   // pending, serve, sorry, linger
+	Mode     string             `json:"mode"`   // pending, serve, sorry, linger, shed, backup
 	Reason   string             `json:"reason"` // why, for people
 	Since    time.Time          `json:"since"`
 	Live     int                `json:"live"`  // servers that are up
@@ -71,7 +71,10 @@ type Service struct {
 	Active   int                `json:"active_connections"`
 	Quorum   Quorum             `json:"quorum"`
 	Checks   []string           `json:"checks,omitempty"` // that each of its servers must pass
-	Page     string             `json:"page,omitempty"`
+	Page     string             `json:"page,omitempty"`   // that clients get, or would get
+	Backup   string             `json:"backup_pool,omitempty"`
+	Override *Override          `json:"override,omitempty"` // in force
+	Shed     *Shedding          `json:"shed,omitempty"`     // only in mode shed
 	Orphans  string             `json:"orphans"`
 	Virtuals []string           `json:"virtuals"` // 192.0.2.10:80/tcp
 	Verdicts map[string]Counter `json:"verdicts"` // of the programs

@@ -39,6 +39,7 @@ func (b builder) director() Director {
 	b.enum("director.on_stop", d.OnStop, "what a stop can do", string(OnStopKeep), string(OnStopWithdraw))
 	b.between("director.resync_interval", d.ResyncInterval, time.Second, 24*time.Hour)
 	b.absolute("director.pin_path", d.PinPath)
+	b.absolute("director.state_dir", d.StateDir)
 	absence, absentAfter := b.absence("director.absence", d.Absence)
 	return Director{
 		Name:         d.Name,
@@ -54,6 +55,7 @@ func (b builder) director() Director {
 		Absence:      absence,
 		AbsentAfter:  absentAfter,
 		PinPath:      d.PinPath,
+		StateDir:     d.StateDir,
 	}
 }
 

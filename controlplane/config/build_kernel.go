@@ -12,19 +12,47 @@ const (
 
 // room reports what the kernel could not hold.
 func (b builder) room(cfg *Config) {
-	rows, pages := 0, map[uint64]bool{}
+	rows := 0
 	for _, s := range cfg.Services {
 		rows += len(s.Addresses) * len(s.Ports)
-		if page, ok := cfg.Page(s.Sorry.Page); ok {
-			pages[page.Image.Digest] = true
-		}
 	}
 	if rows > mostRows {
 		b.add("services", "have %d addresses and ports in all, the kernel has room for %d", rows, mostRows)
 	}
-	if len(pages) > mostPages {
-		b.add("pages", "%d of them are in use, the kernel has room for %d", len(pages), mostPages)
+	if slots := cfg.slots(); slots > mostPages {
+		b.add("pages", "those in use take %d places with their variants, the kernel has %d", slots, mostPages)
 	}
+}
+
+// slots is how many places the pages take that services name.
+func (c *Config) slots() int {
+	type image struct {
+		digest  uint64
+		service string // where each has its own
+	}
+	slots := map[image]int{}
+	for _, s := range c.Services {
+		names := []string{s.Sorry.Page}
+		if s.Shed.Limits() {
+			names = append(names, s.Shed.Page)
+		}
+		for _, name := range names {
+			page, ok := c.Page(name)
+			if !ok {
+				continue
+			}
+			one := image{digest: page.Image.Digest}
+			if page.PerService() {
+				one.service = s.Given()
+			}
+			slots[one] = page.Image.Slots()
+		}
+	}
+	sum := 0
+	for _, n := range slots {
+		sum += n
+	}
+	return sum
 }
 
 // destinations reports two servers of a pool that are one to a service: IPVS

@@ -49,7 +49,10 @@ func (b builder) server(path string, r rawServer) Server {
 	if b.given(at(path, "port")) {
 		s.Port = b.port(at(path, "port"), r.Port)
 	}
-	s.MTU = r.MTU
+	s.MTU, s.UpperThreshold = r.MTU, r.UpperThreshold
+	if b.given(at(path, "upper_threshold")) && r.UpperThreshold < 1 {
+		b.add(at(path, "upper_threshold"), "%d is not a count of connections: 1 or more", r.UpperThreshold)
+	}
 	if least := leastMTU(s.Address); r.MTU != 0 && s.Address.IsValid() && (r.MTU < least || r.MTU > math.MaxUint16) {
 		b.add(at(path, "mtu"), "%d is out of range: %d to 65535 for %s", r.MTU, least, family(s.Address))
 	}

@@ -61,6 +61,7 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 	s.Ports = b.ports(path+".ports", r.Ports)
 	s.Quorum = b.quorum(path+".quorum", r.Quorum)
 	s.Sorry = b.sorry(path+".sorry", r.Sorry, s.Protocol, cfg.Pages)
+	s.Shed = b.shed(path+".shed", r.Shed, s.Protocol, cfg.Pages)
 	switch {
 	case r.Pool == "":
 		b.missing(path+".pool", "name the pool of its real servers")
@@ -185,21 +186,35 @@ func (b builder) reachable(path string, s Service, pool Pool) {
 }
 
 func (b builder) sorry(path string, r rawSorry, proto Protocol, pages []Page) Sorry {
-	if proto == UDP {
-		if reserved := r.Pool != "" || r.Server != ""; (b.given(path) && !reserved || b.given(path+".page")) && r.Page != noPage {
-			b.add(path, "is not for udp: clients get ICMP port unreachable from the kernel")
-		}
-		return Sorry{Linger: r.Linger, Orphans: Orphans(r.Orphans)}
-	}
+	s := Sorry{Linger: r.Linger, Orphans: Orphans(r.Orphans)}
 	b.enum(path+".orphans", r.Orphans, "what can become of orphans", string(OrphansAuto), string(OrphansReset), string(OrphansPass), string(OrphansDrop))
 	b.between(path+".linger", r.Linger, 0, time.Hour)
-	s := Sorry{Page: r.Page, Linger: r.Linger, Orphans: Orphans(r.Orphans)}
-	if r.Page == noPage {
-		s.Page = ""
-		return s
+	reserved := r.Pool != "" || r.Server != ""
+	switch {
+	case r.Page == noPage:
+	case proto == UDP && !b.given(path+".page"):
+		if b.given(path) && !reserved {
+			b.add(path, "has no page, and none is usual for udp: name one of protocol dns or unreachable")
+		}
+	case b.reference(path+".page", "page", r.Page, pageNames(pages)):
+		s.Page = r.Page
+		b.suits(path+".page", r.Page, proto, pages)
 	}
-	b.reference(path+".page", "page", r.Page, pageNames(pages))
 	return s
+}
+
+// suits reports a page that a service of that transport cannot have.
+func (b builder) suits(path, name string, transport Protocol, pages []Page) {
+	i := slices.IndexFunc(pages, func(p Page) bool { return p.Name == name })
+	if i < 0 || pages[i].Suits(transport) {
+		return
+	}
+	switch p := pages[i].Protocol; {
+	case transport == UDP && p.OverTCP():
+		b.add(path, "page %q is of protocol %s: a udp service may have pages of dns and unreachable alone", name, p)
+	case transport == TCP && p.OverUDP():
+		b.add(path, "page %q is of protocol %s, which is for udp", name, p)
+	}
 }
 
 func poolNames(pools []Pool) []string {

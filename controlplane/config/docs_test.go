@@ -57,11 +57,18 @@ func TestGuideExamplesLoad(t *testing.T) {
 		}
 		for i, example := range examples {
 			config := example[1]
-			if !strings.Contains(config, "director:") {
-				config += director + pool
+			files := map[string]string{"m.yaml": config, "closed.html": "closed", "cookie.key": strings.Repeat("k", leastSecret)}
+			var have []string
+			for _, part := range []string{director, pool, service} {
+				key, _, _ := strings.Cut(part, " ")
+				switch {
+				case !strings.Contains(config, key):
+					files["m.yaml"] += part
+				case part == director && !strings.Contains(config, "interfaces:"):
+					files["rest.yaml"], have = part, []string{"rest.yaml"}
+				}
 			}
-			files := map[string]string{"m.yaml": config, "closed.html": "closed"}
-			if _, err := fake(files, nil).load([]string{"m.yaml"}); err != nil {
+			if _, err := fake(files, nil).load(append([]string{"m.yaml"}, have...)); err != nil {
 				t.Errorf("%s, example %d:\n%v", name, i+1, err)
 			}
 		}

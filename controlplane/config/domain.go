@@ -48,6 +48,9 @@ type Director struct {
 	// PinPath is the folder in a BPF file system where programs, links and
 	// maps outlive the daemon.
 	PinPath string
+	// StateDir is the folder of what outlives the machine's kernel: what operators
+	// have said.
+	StateDir string
 }
 
 // Absence is what the kernel does without a daemon.

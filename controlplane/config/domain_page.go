@@ -12,11 +12,12 @@ import (
 type Page struct {
 	Name     string
 	Protocol page.Protocol // empty: HTTP
-	// Image is the page as the kernel sends it. Of one that names the service that
-	// it is for, it is that of no service: see For.
+	// Image is the page as the kernel sends it. Where each service has one of its
+	// own it is that of the service with the longest name: see For.
 	Image page.Image
 
-	each *imagePerService // nil where all services have the same
+	each  *imagePerService // nil where all services have the same
+	timed bool             // it says when it was loaded
 }
 
 // For is the page as a service shows it. It is made once.

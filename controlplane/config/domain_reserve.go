@@ -61,9 +61,9 @@ const SorryCheck = "sorry-server"
 // sorryTiming finds out at once that it is gone: asking costs nothing.
 const sorryTiming = 500 * time.Millisecond
 
-// reached are the servers that packets of a service are sent to, now or in an
+// Reached are the servers that packets of a service are sent to, now or in an
 // outage; this machine is not one.
-func (c *Config) reached(s Service) []Server {
+func (c *Config) Reached(s Service) []Server {
 	var all []Server
 	for _, s := range s.ByPool() {
 		pool, _ := c.Pool(s.Pool)

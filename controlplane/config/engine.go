@@ -93,7 +93,7 @@ func refuseWaysBack(r *report, cfg *Config) {
 		if s.Method != NAT {
 			continue
 		}
-		for _, server := range cfg.reached(s) {
+		for _, server := range cfg.Reached(s) {
 			for _, port := range s.Ports {
 				end := endOf(server, s, port)
 				services[end] += len(s.Addresses)
@@ -116,7 +116,7 @@ func endOf(server Server, s Service, port uint16) Virtual {
 func refuseEnds(r *report, cfg *Config) {
 	ends := map[Virtual]bool{}
 	for _, s := range cfg.Services {
-		for _, server := range cfg.reached(s) {
+		for _, server := range cfg.Reached(s) {
 			for _, port := range s.Ports {
 				switch s.Method {
 				case NAT, FULLNAT:

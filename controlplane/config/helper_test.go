@@ -26,6 +26,7 @@ func fake(files, env map[string]string) loader {
 	return loader{
 		env:      func(name string) (string, bool) { value, ok := env[name]; return value, ok },
 		hostname: func() (string, error) { return "lb1", nil },
+		now:      func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 		read: func(path string, limit int) ([]byte, error) {
 			text, ok := files[path]
 			if !ok {
@@ -104,7 +105,7 @@ func checkInvariants(t *testing.T, cfg *Config) {
 		if most := s.Quorum.Min + s.Quorum.Hysteresis; !s.Quorum.Percent && most > len(pool.Servers) || s.Quorum.Min <= s.Quorum.Hysteresis {
 			t.Errorf("service %q: quorum %+v of %d servers", s.Name, s.Quorum, len(pool.Servers))
 		}
-		if _, ok := cfg.Page(s.Sorry.Page); !ok && s.Sorry.Page != "" || s.Protocol == UDP && s.Sorry.Page != "" {
+		if p, ok := cfg.Page(s.Sorry.Page); !ok && s.Sorry.Page != "" || ok && !p.Suits(s.Protocol) {
 			t.Errorf("service %q: sorry %+v", s.Name, s.Sorry)
 		}
 		for _, v := range s.Virtuals() {

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -31,6 +32,7 @@ func machine() loader {
 	return loader{
 		env:      os.LookupEnv,
 		hostname: os.Hostname,
+		now:      time.Now,
 		read:     readFile,
 		glob:     filepath.Glob,
 		types:    checkers.Names(),
@@ -42,6 +44,7 @@ func machine() loader {
 type loader struct {
 	env      func(name string) (string, bool)
 	hostname func() (string, error)
+	now      func() time.Time
 	read     func(path string, limit int) ([]byte, error) // at most limit bytes and one
 	glob     func(pattern string) ([]string, error)
 	types    []string // of checks

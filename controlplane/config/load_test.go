@@ -28,21 +28,22 @@ func TestMinimal(t *testing.T) {
 	want := &Config{
 		Director: Director{
 			Name: "lb1", Interfaces: []string{"eth0"}, Attach: AttachAuto, Forwarding: ForwardingAuto,
-			Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred",
+			Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred", StateDir: "/var/lib/maitred",
 			Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
 		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}}},
-		Pages: []Page{{Name: "default"}},
+		Pages: []Page{{Name: "default", Protocol: "http"}, {Name: "busy", Protocol: "http"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},
 			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
 			Sorry: Sorry{Page: "default", Linger: 10 * time.Second, Orphans: OrphansAuto},
+			Shed:  Shed{Page: "busy"},
 		}},
 		Admin: Admin{Socket: "/run/maitred/maitred.sock"},
 	}
 	options := cmp.Options{
-		cmpopts.IgnoreFields(Page{}, "Image"), cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}),
+		cmpopts.IgnoreFields(Page{}, "Image"), cmpopts.IgnoreUnexported(Config{}, Page{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}),
 	}
 	if diff := cmp.Diff(want, cfg, options); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
@@ -81,7 +82,7 @@ admin: {socket: /run/Other.sock}
 `)
 	wantDirector := Director{
 		Name: "Lb-A", Interfaces: []string{"eth0", "eth1"}, Attach: AttachTC, Forwarding: ForwardingNone,
-		Addresses: AddressesExternal, OnStop: OnStopWithdraw, Resync: 90 * time.Second, PinPath: "/sys/fs/bpf/Other",
+		Addresses: AddressesExternal, OnStop: OnStopWithdraw, Resync: 90 * time.Second, PinPath: "/sys/fs/bpf/Other", StateDir: "/var/lib/maitred",
 		Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 		Connections: usualConnections, FullNAT: usualFullNAT,
 	}
@@ -213,7 +214,7 @@ func TestFingerprintSeesFiles(t *testing.T) {
 func TestDefaultPageIsReplaced(t *testing.T) {
 	cfg := mustParse(t, minimal+"pages: [{name: default, status: 503, body: Ours}]")
 	page, _ := cfg.Page(DefaultPage)
-	if len(cfg.Pages) != 1 || !strings.HasPrefix(string(page.Image.Response), "HTTP/1.1 503 Service Unavailable\r\n") {
+	if len(cfg.Pages) != 2 || !strings.HasPrefix(string(page.Image.Response), "HTTP/1.1 503 Service Unavailable\r\n") {
 		t.Errorf("%d pages, the default one:\n%s", len(cfg.Pages), page.Image.Response)
 	}
 }

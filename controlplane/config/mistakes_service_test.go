@@ -63,7 +63,7 @@ func TestMistakesOfQuorumAndSorry(t *testing.T) {
 		"orphans":          {four("sorry: {orphans: rest}"), []string{line + `sorry.orphans: "rest" is not what can become of orphans (did you mean reset?)`}},
 		"negative linger":  {four("sorry: {linger: -1s}"), []string{line + "sorry.linger: -1s is out of range: 0s to 1h"}},
 		"endless linger":   {four("sorry: {linger: 2h}"), []string{line + "sorry.linger: 2h is out of range: 0s to 1h"}},
-		"udp":              {four("protocol: udp, sorry: {page: default}"), []string{line + "sorry: is not for udp: clients get ICMP port unreachable from the kernel"}},
+		"udp":              {four("protocol: udp, sorry: {page: default}"), []string{line + `sorry.page: page "default" is of protocol http: a udp service may have pages of dns and unreachable alone`}},
 	})
 }
 

@@ -13,7 +13,7 @@ const LongPage = 20_000
 func (c *Config) Notes() []Problem {
 	pools, checks, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, s := range c.Services {
-		pools[s.Pool], pools[s.Sorry.Pool], pages[s.Sorry.Page] = true, true, true
+		pools[s.Pool], pools[s.Sorry.Pool], pages[s.Sorry.Page], pages[s.Shed.Page] = true, true, true, true
 	}
 	for _, p := range c.Pools {
 		for _, name := range p.Checks {
@@ -34,12 +34,9 @@ func (c *Config) Notes() []Problem {
 		unused(at("pools", i), "pool", "service", p.Name, pools)
 	}
 	for i, p := range c.Pages {
-		path := at("pages", i)
-		unused(path, "page", "service", p.Name, pages)
-		if n := len(p.Image.Response); n > LongPage {
-			r.add(at(path, "body"), "page %q has %d bytes: above %d it takes long where packets are lost, and some clients give up", p.Name, n, LongPage)
-		}
+		unused(at("pages", i), "page", "service", p.Name, pages)
 	}
+	c.notePages(r)
 	c.noteReserve(r)
 	c.noteEngine(r)
 	_ = r.err() // sorts them

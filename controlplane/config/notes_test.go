@@ -29,7 +29,7 @@ func TestNotes(t *testing.T) {
 			`maitred.yaml:5: pools[1]: pool "old" is not used by any service`,
 		}},
 		"a long page": {minimal + "pages: [{name: default, body: " + long + "}]\n", []string{
-			`maitred.yaml:4: pages[0].body: page "default" has 20148 bytes: above 20000 it takes long where packets are lost, and some clients give up`,
+			`maitred.yaml:4: pages[0].body: page "default" has 20171 bytes: above 20000 it takes long where packets are lost, and some clients give up`,
 		}},
 		"on one kernel": {minimalWith("scheduler: wlc"), []string{
 			"maitred.yaml:3: services[0].scheduler: on a kernel without IPVS this is refused: wlc needs live connection counts, which IPVS has and the eBPF engine has not: use wrr, rr, mh or sh",

@@ -30,6 +30,8 @@ type rawDirector struct {
 	CookieKeyFile  string         `mapstructure:"cookie_key_file"`
 	Absence        rawAbsence     `mapstructure:"absence"`
 	PinPath        string         `mapstructure:"pin_path"`
+	Contact        string         `mapstructure:"contact"`
+	StateDir       string         `mapstructure:"state_dir"`
 }
 
 type rawAbsence struct {
@@ -82,22 +84,8 @@ type rawServer struct {
 	Port    int    `mapstructure:"port"`
 	Weight  int    `mapstructure:"weight"`
 	MTU     int    `mapstructure:"mtu"`
-}
 
-type rawPage struct {
-	Name        string        `mapstructure:"name"`
-	Status      int           `mapstructure:"status"`
-	Reason      string        `mapstructure:"reason"`
-	ContentType string        `mapstructure:"content_type"`
-	Body        string        `mapstructure:"body"`
-	BodyFile    string        `mapstructure:"body_file"`
-	RetryAfter  time.Duration `mapstructure:"retry_after"`
-	Headers     []rawHeader   `mapstructure:"headers"`
-}
-
-type rawHeader struct {
-	Name  string `mapstructure:"name"`
-	Value string `mapstructure:"value"`
+	UpperThreshold int `mapstructure:"upper_threshold"`
 }
 
 type rawService struct {
@@ -113,6 +101,7 @@ type rawService struct {
 	Pool      string    `mapstructure:"pool"`
 	Quorum    rawQuorum `mapstructure:"quorum"`
 	Sorry     rawSorry  `mapstructure:"sorry"`
+	Shed      rawShed   `mapstructure:"shed"`
 }
 
 type rawTunnel struct {
@@ -133,6 +122,19 @@ type rawSorry struct {
 	TLS     rawTLS        `mapstructure:"tls"`
 	Linger  time.Duration `mapstructure:"linger"`
 	Orphans string        `mapstructure:"orphans"`
+}
+
+type rawShed struct {
+	When     rawLoad `mapstructure:"when"`
+	Fraction string  `mapstructure:"fraction"` // as in "30%"
+	Page     string  `mapstructure:"page"`
+	Status   int     `mapstructure:"status"`
+}
+
+type rawLoad struct {
+	Connections    int    `mapstructure:"connections"`
+	NewPerSecond   int    `mapstructure:"new_per_second"`
+	UpperThreshold string `mapstructure:"upper_threshold"` // true or false
 }
 
 type rawAdmin struct {

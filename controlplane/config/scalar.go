@@ -56,6 +56,19 @@ func (w *walker) number(n *yaml.Node, at spot) (int, bool) {
 	return number, err == nil
 }
 
+// truth is true or false. What else YAML takes for one of them is not clear to
+// everybody who reads it.
+func (w *walker) truth(n *yaml.Node, at spot) (bool, bool) {
+	text, ok := w.text(n, at)
+	if !ok {
+		return false, false
+	}
+	if text != "true" && text != "false" {
+		w.add(at.path, "%q is neither true nor false", text)
+	}
+	return text == "true", w.ok(at.path)
+}
+
 func (w *walker) duration(n *yaml.Node, at spot) (time.Duration, bool) {
 	text, ok := w.text(n, at)
 	if !ok {

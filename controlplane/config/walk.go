@@ -94,6 +94,8 @@ func (w *walker) value(n *yaml.Node, t reflect.Type, at spot, have any) (any, bo
 		return w.duration(n, at)
 	case t.Kind() == reflect.Int:
 		return w.number(n, at)
+	case t.Kind() == reflect.Bool:
+		return w.truth(n, at)
 	case t.Kind() == reflect.String:
 		return w.text(n, at)
 	case t.Kind() == reflect.Slice:
@@ -224,8 +226,8 @@ func (w *walker) resolve(n *yaml.Node, at spot) (node *yaml.Node, leave func(), 
 }
 
 // fieldsOf lists the keys of a struct of raw, and whether further keys are
-// allowed. All fields of raw are int, string, time.Duration, a struct or a
-// list of these.
+// allowed. All fields of raw are bool, int, string, time.Duration, a struct or
+// a list of these.
 func fieldsOf(t reflect.Type) (fields map[string]reflect.Type, rest bool) {
 	fields = map[string]reflect.Type{}
 	for field := range t.Fields() {

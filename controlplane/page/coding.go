@@ -25,7 +25,7 @@ func render(s Spec) ([]Variant, error) {
 		return forms, err
 	}
 	forms[0].Image = newImage(plain, len(plain)-len(s.Body), SpeechHTTP)
-	if !s.Compress || s.has("Content-Encoding") {
+	if !s.Compress || Segments(len(plain)) < 2 || s.has("Content-Encoding") {
 		return forms, nil
 	}
 	const vary = "Vary: Accept-Encoding" // RFC 9110, 12.5.5

@@ -215,3 +215,32 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+func TestChoose(t *testing.T) {
+	m := mustBuild(t, Spec{
+		Status: 502, Body: html(9000), Compress: true,
+		Hosts: []HostSpec{{Hosts: []string{"shop.example"}, Spec: Spec{Status: 503, Body: html(9000)}}},
+	}) // shop br, shop gzip, shop, br, gzip, tls
+	both := []Coding{CodingGzip, CodingBrotli}
+	for name, test := range map[string]struct {
+		client Client
+		want   int
+	}{
+		"anybody":          {Client{}, 0},
+		"another host":     {Client{Host: "other.example"}, 0},
+		"gzip":             {Client{Codings: both[:1]}, 5},
+		"the best of two":  {Client{Codings: both}, 4},
+		"the shop":         {Client{Host: "Shop.example.:8080"}, 3},
+		"the shop in gzip": {Client{Host: "shop.example", Codings: both[:1]}, 2},
+		"all":              {Client{Host: "shop.example", Codings: both}, 1},
+		"tls":              {Client{Opening: OpeningTLS}, 6},
+	} {
+		image, got := m.Choose(test.client)
+		if got != test.want {
+			t.Errorf("%s: variant %d, want %d", name, got, test.want)
+		}
+		if want := append([]Variant{{Image: m}}, m.Variants...)[got].Image; image.Digest != want.Digest {
+			t.Errorf("%s: another page than that of the variant", name)
+		}
+	}
+}

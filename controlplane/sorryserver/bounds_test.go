@@ -123,28 +123,34 @@ func TestRequestsOfAConnectionAreBounded(t *testing.T) {
 	}
 }
 
-// Shutdown lets those who ask have their answer, and closes the others.
+// Shutdown lets those who ask have their answer, and those who were just taken in
+// their time to ask, and closes the others.
 func TestShutdownIsGraceful(t *testing.T) {
 	s := serve(t, build(t, 502, "sorry"), nil, nil)
-	conns := dial(t, s.addr, 2)
-	asking, idle := conns[0], conns[1]
+	conns := dial(t, s.addr, 3)
+	asking, idle, fresh := conns[0], conns[1], conns[2]
+	if _, err := io.WriteString(idle, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(asking, "GET / HTTP/1.1\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond) // until it is read
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }()
-	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("one that said nothing reads %v", err)
+	if got, err := io.ReadAll(idle); err != nil || strings.Count(string(got), "HTTP/1.1 502") != 1 {
+		t.Errorf("one that waits reads %q, %v", got, err)
 	}
-	if _, err := io.WriteString(asking, "Host: a\r\n\r\n"); err != nil {
-		t.Fatal(err)
+	for c, text := range map[net.Conn]string{asking: "Host: a\r\n\r\n", fresh: "GET / HTTP/1.1\r\nHost: a\r\n\r\n"} {
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(c)
+		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 502 ") || !strings.Contains(string(got), "Connection: close") {
+			t.Errorf("one that asks %q reads %q, %v", text, got, err)
+		}
+		_ = c.Close()
 	}
-	got, err := io.ReadAll(asking)
-	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 502 ") || !strings.Contains(string(got), "Connection: close") {
-		t.Errorf("one that asked reads %q, %v", got, err)
-	}
-	_ = asking.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

@@ -65,7 +65,6 @@ func (c *client) serve() {
 		c.speak(c)
 		return
 	}
-	c.server.idle(c, false)
 	secure := tls.Server(c, config)
 	ctx, cancel := context.WithTimeout(context.Background(), c.server.limits.Request)
 	defer cancel()
@@ -94,10 +93,11 @@ func (c *client) speak(conn net.Conn) {
 // handTwo hands a connection of HTTP/2 over; from now on it is closed there.
 func (c *client) handTwo(conn net.Conn) {
 	_ = c.SetReadDeadline(time.Time{}) // HTTP/2 sets its own
-	c.server.idle(c, false)
 	if !c.server.handed.hand(conn) {
 		_ = c.Close()
+		return
 	}
+	c.server.enter(c, busy)
 }
 
 // buffered is a connection of which some has been read into a buffer.

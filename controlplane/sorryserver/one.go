@@ -47,9 +47,9 @@ func (o *one) serve() {
 				break
 			}
 		}
-		c.server.idle(c, false)
+		c.server.enter(c, busy)
 		c.until(limits.Request)
-		if !o.answer(n >= limits.Requests) || !c.server.idle(c, true) {
+		if !o.answer(n >= limits.Requests) || !c.server.enter(c, idle) {
 			break
 		}
 	}

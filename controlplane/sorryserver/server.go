@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,17 +22,33 @@ type Server struct {
 	two    *http.Server  // HTTP/2
 	handed *handing      // connections for it
 
+	stopping context.Context // ends when no more clients are to be taken in
+	stop     context.CancelFunc
+	dead     context.Context // ends when nobody is waited for any more
+	kill     context.CancelFunc
+
 	mu      sync.Mutex
-	closing bool
-	clients map[*client]bool // whether it is between requests
-	work    sync.WaitGroup   // of all connections but those of HTTP/2, and of two
+	clients map[*client]phase // guarded by mu
+	serving sync.WaitGroup    // of Serve
+	work    sync.WaitGroup    // of connections, but those of HTTP/2, and of two
 }
+
+// phase is where a connection stands.
+type phase uint8
+
+// A connection is fresh until it is known what is spoken on it, and idle between
+// two requests of HTTP/1. All others are busy.
+const (
+	fresh phase = iota
+	busy
+	idle
+)
 
 // NewServer makes a server; nothing happens before Serve.
 func NewServer(l Limits) *Server {
-	s := &Server{
-		limits: l, slots: make(chan struct{}, l.Connections), handed: newHanding(), clients: map[*client]bool{},
-	}
+	s := &Server{limits: l, slots: make(chan struct{}, l.Connections), handed: newHanding(), clients: map[*client]phase{}}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.dead, s.kill = context.WithCancel(context.Background())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -53,23 +70,32 @@ func NewServer(l Limits) *Server {
 	return s
 }
 
+// lastClients is how long a listener that is to be closed is emptied: a client in
+// its queue would be reset.
+const lastClients = 20 * time.Millisecond
+
 // Serve takes in the clients of a listener until Shutdown, which closes it; then
 // it returns nil.
 func (s *Server) Serve(l net.Listener, site *Site) error {
-	stop := context.AfterFunc(s.handed.ctx, func() { _ = l.Close() })
-	defer stop()
+	s.mu.Lock()
+	s.serving.Add(1)
+	s.mu.Unlock()
+	defer s.serving.Done()
+	defer func() { _ = l.Close() }()
+	end := context.AfterFunc(s.stopping, func() { empty(l) })
+	defer end()
 	pause := time.Millisecond
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			pause = time.Millisecond
-		case s.handed.ctx.Err() != nil:
+		case s.stopping.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("serve %s: %w", l.Addr(), err)
 		default: // for want of descriptors or memory: they come back
-			if !wait(s.handed.ctx, pause) {
+			if !wait(s.stopping, pause) {
 				return nil
 			}
 			pause = min(2*pause, time.Second)
@@ -78,10 +104,18 @@ func (s *Server) Serve(l net.Listener, site *Site) error {
 		select {
 		case s.slots <- struct{}{}:
 			s.take(conn, site)
-		case <-s.handed.ctx.Done():
+		case <-s.dead.Done():
 			_ = conn.Close()
 			return nil
 		}
+	}
+}
+
+// empty lets a listener end when its queue is empty.
+func empty(l net.Listener) {
+	limited, ok := l.(interface{ SetDeadline(time.Time) error })
+	if !ok || limited.SetDeadline(time.Now().Add(lastClients)) != nil {
+		_ = l.Close()
 	}
 }
 
@@ -90,32 +124,29 @@ func (s *Server) take(conn net.Conn, site *Site) {
 	c := &client{Conn: conn, server: s, site: site}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		_ = conn.Close()
-		<-s.slots
-		return
-	}
-	s.clients[c] = true
+	s.clients[c] = fresh
 	c.life = time.AfterFunc(s.limits.Life, func() { _ = c.Close() })
 	s.work.Go(c.serve)
 }
 
-// Shutdown closes the listeners and the connections that wait for a request, and
-// returns once the others are done. Those that are not when ctx ends are closed.
+// Shutdown closes the listeners, and the connections that are between two requests,
+// and returns once the others are done. Those that are not when ctx ends are closed.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closing = true
-	for c, idle := range s.clients {
-		if idle {
+	s.stop()
+	s.mu.Lock() // no Serve begins any more
+	for c, at := range s.clients {
+		if at == idle {
 			_ = c.Conn.Close()
 		}
 	}
 	s.mu.Unlock()
-	s.handed.end()
+	s.serving.Wait()
+	s.none(ctx, fresh) // they may want HTTP/2
 	err := s.two.Shutdown(ctx)
-	if !s.empty(ctx) {
+	if !s.none(ctx, fresh, busy, idle) {
 		err = ctx.Err()
 	}
+	s.kill()
 	s.mu.Lock()
 	for c := range s.clients {
 		_ = c.Conn.Close()
@@ -126,11 +157,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// empty waits until there is no client left.
-func (s *Server) empty(ctx context.Context) bool {
+// none waits until no client is in one of the phases.
+func (s *Server) none(ctx context.Context, phases ...phase) bool {
 	for {
+		n := 0
 		s.mu.Lock()
-		n := len(s.clients)
+		for _, at := range s.clients {
+			if slices.Contains(phases, at) {
+				n++
+			}
+		}
 		s.mu.Unlock()
 		if n == 0 {
 			return true
@@ -141,25 +177,27 @@ func (s *Server) empty(ctx context.Context) bool {
 	}
 }
 
-// idle notes whether a client is between two requests; false: it is not to make
-// another.
-func (s *Server) idle(c *client, idle bool) bool {
+// enter notes where a client stands; false: it is not to go idle any more.
+func (s *Server) enter(c *client, at phase) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing && idle {
+	if at == idle && s.ending() {
 		return false
 	}
 	if _, there := s.clients[c]; there {
-		s.clients[c] = idle
+		s.clients[c] = at
 	}
 	return true
 }
 
 // ending tells whether connections are to be closed after the response.
-func (s *Server) ending() bool {
+func (s *Server) ending() bool { return s.stopping.Err() != nil }
+
+// Connections is how many there are.
+func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closing
+	return len(s.clients)
 }
 
 // forget frees the place of a client.
@@ -180,11 +218,4 @@ func wait(ctx context.Context, d time.Duration) bool {
 	case <-t.C:
 		return true
 	}
-}
-
-// Connections is how many there are.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.clients)
 }

@@ -46,7 +46,7 @@ func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 		case Probed:
 			next.Probes = noted(next.Probes, e.Transition)
 		case Overridden:
-			next.Overrides = overridden(next.Overrides, e)
+			next.Overrides = e.Applied(next.Overrides)
 		case Measured:
 			next.Loads = measured(next.Loads, e)
 		case Tick:

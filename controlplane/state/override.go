@@ -3,6 +3,8 @@
 package state
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,6 +16,30 @@ func (o Override) same(other Override) bool {
 	o.Since, other.Since = time.Time{}, time.Time{}
 	return o == other
 }
+
+// Check tells what makes no sense of an override.
+func (o Override) Check() error {
+	switch o.Mode {
+	case OverrideAuto, OverrideOff:
+		if o.Page != "" {
+			return fmt.Errorf("no page is shown by %s", o.Mode.name())
+		}
+	case OverrideShed:
+		if !(o.Shed > 0 && o.Shed <= 1) {
+			return fmt.Errorf("%v is no part of the new connections: above 0 and at most 1", o.Shed)
+		}
+	case OverrideOn:
+	default:
+		return fmt.Errorf("%q is no mode: there are on, off, auto and shed", o.Mode)
+	}
+	if o.Mode != OverrideShed && o.Shed != 0 {
+		return fmt.Errorf("nothing is shed by %s", o.Mode.name())
+	}
+	return nil
+}
+
+// name is the mode as an operator says it.
+func (m OverrideMode) name() string { return cmp.Or(string(m), "auto") }
 
 // String tells what an operator has said: "sorry on with page closed".
 func (o Override) String() string {
@@ -38,8 +64,9 @@ func percent(part float64) string {
 	return strconv.FormatFloat(part*100, 'g', 4, 64) + " %"
 }
 
-// overridden notes an operator's word. Saying the same again changes nothing.
-func overridden(overrides map[string]Override, e Overridden) map[string]Override {
+// Applied notes an operator's word in overrides, and returns them. Saying the same
+// again changes nothing.
+func (e Overridden) Applied(overrides map[string]Override) map[string]Override {
 	if e.Override.Mode == OverrideAuto {
 		delete(overrides, e.Service)
 		return overrides

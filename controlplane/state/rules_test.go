@@ -52,7 +52,7 @@ func (r *rules) randomEvent(rnd *rand.Rand, probes []checkers.Probe, latest map[
 func (r *rules) follow(was, s state.State, now time.Time) state.Mode {
 	r.own = r.ownRule(s, !now.Before(was.Services["shop"].DecideBy))
 	r.shedRule(now)
-	spare := s.Servers[state.ServerID{Pool: "spare", Name: "z"}].Verdict == state.VerdictUp
+	spare := spareVerdict(s) == state.VerdictUp
 	var to state.Mode
 	switch {
 	case r.override.Mode == state.OverrideOn:
@@ -72,6 +72,11 @@ func (r *rules) follow(was, s state.State, now time.Time) state.Mode {
 		to = state.ModeServe
 	}
 	return r.lingerRule(to, now)
+}
+
+// spareVerdict is of the one server in reserve; unknown, too, where there is none.
+func spareVerdict(s state.State) state.Verdict {
+	return s.Servers[state.ServerID{Pool: "spare", Name: "z"}].Verdict
 }
 
 // lingerRule finishes what is in flight where the kernel has shown a page.
@@ -107,6 +112,8 @@ func (r *rules) ownRule(s state.State, timeUp bool) state.Mode {
 	case live >= need:
 		return state.ModeServe
 	case r.own == state.ModePending && !timeUp && live+amount(r.cfg, s, state.VerdictUnknown) >= need:
+		return state.ModePending
+	case r.own == state.ModePending && !timeUp && spareVerdict(s) == state.VerdictUnknown && r.cfg.Services[0].Sorry.Pool != "":
 		return state.ModePending
 	}
 	return state.ModeSorry

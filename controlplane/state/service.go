@@ -24,7 +24,7 @@ func (s State) decideService(was Service, c config.Service, now time.Time) Servi
 	load, known := s.Loads[c.Name]
 	next := Service{
 		Name: c.Name, Pool: c.Pool, Live: t.up, Since: was.Since, Orphans: orphans(c.Sorry.Orphans, t, spare),
-		Override: s.Overrides[c.Given()], Own: decideOwn(was, c, t, now), DecideBy: was.DecideBy, Held: was.Held,
+		Override: s.Overrides[c.Given()], Own: decideOwn(was, c, t, spare, now), DecideBy: was.DecideBy, Held: was.Held,
 		Overload: decideOverload(was.Overload, c.Shed, load, known, now), Reason: t.reason(c.Quorum),
 	}
 	if next.Own != ModePending {
@@ -47,7 +47,7 @@ func (s State) decideService(was Service, c config.Service, now time.Time) Servi
 }
 
 // decideOwn is what the servers of the service's own pool make of it.
-func decideOwn(was Service, c config.Service, t tally, now time.Time) Mode {
+func decideOwn(was Service, c config.Service, t, spare tally, now time.Time) Mode {
 	held := was.Own
 	if held == ModePending {
 		held = was.Held
@@ -56,9 +56,10 @@ func decideOwn(was Service, c config.Service, t tally, now time.Time) Mode {
 	switch {
 	case t.reaches(need, false, c.Quorum.Percent):
 		return ModeServe
-	case was.Own == ModePending && t.reaches(need, true, c.Quorum.Percent) && now.Before(was.DecideBy):
+	case was.Own != ModePending || !now.Before(was.DecideBy):
+	case t.reaches(need, true, c.Quorum.Percent), spare.up == 0 && spare.unknown > 0:
 		// Decided as soon as the missing results can no longer change the
-		// outcome, or when time is up.
+		// outcome, or when time is up. Those in reserve may be serving.
 		return ModePending
 	}
 	return ModeSorry

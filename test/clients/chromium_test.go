@@ -22,12 +22,12 @@ const screenshots = "screenshots"
 
 // chromium runs the browser without a window. What it would fetch for itself it
 // could not reach.
-func (s *stage) chromium(ctx context.Context, args ...string) said {
+func (c client) chromium(ctx context.Context, args ...string) said {
 	const width, height = 800, 600
-	return s.ask(ctx, append([]string{
+	return c.ask(ctx, append([]string{
 		"chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
 		"--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--user-data-dir=" + filepath.Join(s.dir, "profile"),
+		"--user-data-dir=" + filepath.Join(c.dir, "profile"),
 		fmt.Sprintf("--window-size=%d,%d", width, height),
 	}, args...)...)
 }
@@ -35,7 +35,8 @@ func (s *stage) chromium(ctx context.Context, args ...string) said {
 // TestChromiumShowsThePage wants the page to be seen, read and known for an error.
 func TestChromiumShowsThePage(t *testing.T) {
 	s := newStage(t, "tc", pageServices()...)
-	for family, vip := range map[string]netip.Addr{"ipv4": s.VIP4, "ipv6": s.VIP6} {
+	for i, vip := range addresses() {
+		family := []string{"ipv4", "ipv6"}[i]
 		for _, v := range pageServices() {
 			url := fmt.Sprintf("http://%s/", netip.AddrPortFrom(vip, v.port))
 			t.Run(family+"/"+v.name, func(t *testing.T) { s.unhurt(t, func() { s.wantSeen(t, url, v.name+"-"+family+".png") }) })

@@ -9,10 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/netip"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ import (
 type httpClient struct {
 	name     string
 	headOnly bool
-	get      func(ctx context.Context, s *stage, url string) (*http.Response, error)
+	get      func(ctx context.Context, c client, url string) (*http.Response, error)
 }
 
 var httpClients = []httpClient{
@@ -54,12 +53,12 @@ func TestHTTP(t *testing.T) {
 	for _, attach := range []string{"tc", "xdp"} {
 		t.Run(attach, func(t *testing.T) {
 			s := newStage(t, attach, pageServices()...)
-			for _, c := range httpClients {
-				for _, vip := range s.addresses() {
+			for _, h := range httpClients {
+				for _, vip := range addresses() {
 					for _, v := range pageServices() {
-						url := "http://" + net.JoinHostPort(vip.String(), strconv.Itoa(int(v.port))) + "/any/url?x=1"
-						t.Run(fmt.Sprintf("%s/%s/%s", c.name, vip, v.name), func(t *testing.T) {
-							s.unhurt(t, func() { c.wantPage(t, s, url, page(v.name)) })
+
+						t.Run(fmt.Sprintf("%s/%s/%s", h.name, vip, v.name), func(t *testing.T) {
+							s.unhurt(t, func() { h.wantPage(t, s.client, urlOf(vip, v), page(v.name)) })
 						})
 					}
 				}
@@ -68,12 +67,12 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-func (c httpClient) wantPage(t *testing.T, s *stage, url string, want []byte) {
+func (h httpClient) wantPage(t *testing.T, c client, url string, want []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	began := time.Now()
-	res, err := c.get(ctx, s, url)
+	res, err := h.get(ctx, c, url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +82,7 @@ func (c httpClient) wantPage(t *testing.T, s *stage, url string, want []byte) {
 		t.Fatalf("read the body: %v", err)
 	}
 	t.Logf("%s, %d bytes after %v", res.Status, len(body), time.Since(began).Round(time.Millisecond))
-	if c.headOnly {
+	if h.headOnly {
 		if res.ContentLength != int64(len(want)) {
 			t.Errorf("content length %d, want %d", res.ContentLength, len(want))
 		}
@@ -95,19 +94,19 @@ func (c httpClient) wantPage(t *testing.T, s *stage, url string, want []byte) {
 }
 
 // curl prints the whole response.
-func curl(options ...string) func(context.Context, *stage, string) (*http.Response, error) {
-	return func(ctx context.Context, s *stage, url string) (*http.Response, error) {
+func curl(options ...string) func(context.Context, client, string) (*http.Response, error) {
+	return func(ctx context.Context, c client, url string) (*http.Response, error) {
 		method := http.MethodGet
 		if options != nil && options[0] == "-I" {
 			method = http.MethodHead
 		}
 		args := append([]string{"curl", "-sS", "-g", "-i", "--noproxy", "*"}, options...)
-		return s.ask(ctx, append(args, url)...).response(method)
+		return c.ask(ctx, append(args, url)...).response(method)
 	}
 }
 
-func wget(ctx context.Context, s *stage, url string) (*http.Response, error) {
-	answer := s.ask(ctx, "wget", "-q", "--no-proxy", "--content-on-error", "--save-headers", "--tries=1", "-O", "-", url)
+func wget(ctx context.Context, c client, url string) (*http.Response, error) {
+	answer := c.ask(ctx, "wget", "-q", "--no-proxy", "--content-on-error", "--save-headers", "--tries=1", "-O", "-", url)
 	const serverError = 8
 	if exit := new(exec.ExitError); errors.As(answer.ended, &exit) && exit.ExitCode() == serverError {
 		answer.ended = nil
@@ -117,9 +116,9 @@ func wget(ctx context.Context, s *stage, url string) (*http.Response, error) {
 
 // printed runs a program that prints the response that it got: a status line, an
 // empty line and the body.
-func printed(program ...string) func(context.Context, *stage, string) (*http.Response, error) {
-	return func(ctx context.Context, s *stage, url string) (*http.Response, error) {
-		return s.ask(ctx, append(program, url)...).response(http.MethodGet)
+func printed(program ...string) func(context.Context, client, string) (*http.Response, error) {
+	return func(ctx context.Context, c client, url string) (*http.Response, error) {
+		return c.ask(ctx, append(program, url)...).response(http.MethodGet)
 	}
 }
 
@@ -134,11 +133,15 @@ func (s said) response(method string) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(strings.NewReader(s.out)), &http.Request{Method: method})
 }
 
-func byGo(ctx context.Context, s *stage, url string) (*http.Response, error) {
-	client := &http.Client{Transport: &http.Transport{DialContext: s.Client.DialContext, DisableKeepAlives: true}}
+func byGo(ctx context.Context, c client, url string) (*http.Response, error) {
+	fetcher := &http.Client{Transport: &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	return client.Do(req)
+	return fetcher.Do(req)
+}
+
+func urlOf(vip netip.Addr, v service) string {
+	return fmt.Sprintf("http://%s/any/url?x=1", netip.AddrPortFrom(vip, v.port))
 }

@@ -119,6 +119,21 @@ func cmdClient(ts *testscript.TestScript, neg bool, args []string) {
 	runIn(ts, neg, stageOf(ts).lab.Client, args)
 }
 
+// cmdWithin runs a program in a host, which must be done in time.
+func cmdWithin(ts *testscript.TestScript, neg bool, args []string) {
+	hosts := map[string]func(*testscript.TestScript, bool, []string){"director": cmdDirector, "client": cmdClient}
+	if len(args) < 3 || hosts[args[1]] == nil {
+		ts.Fatalf("usage: within TIME director|client COMMAND")
+	}
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	began := time.Now()
+	hosts[args[1]](ts, neg, args[2:])
+	if took := time.Since(began); took > limit {
+		ts.Fatalf("it took %v, want %v at most", took, limit)
+	}
+}
+
 // runIn runs a program in a host. "maitred" is the one under test, with the
 // story's configuration.
 func runIn(ts *testscript.TestScript, neg bool, host netlab.Host, args []string) {

@@ -199,7 +199,7 @@ func (r *realServer) plug() error {
 
 func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 || (args[1] == "iperf") != (len(args) == 3) {
-		ts.Fatalf("usage: server NAME sick|well|stop|start|unplug|plug|forgets|knows, server NAME iperf PORT")
+		ts.Fatalf("usage: server NAME sick|well|stop|start|unplug|plug|forgets|knows|secure, server NAME iperf PORT")
 	}
 	r := stageOf(ts).server(ts, args[0])
 	switch args[1] {
@@ -217,6 +217,8 @@ func cmdServer(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(r.hold(args[1] == "knows"))
 	case "iperf":
 		ts.Check(r.iperf(args[2]))
+	case "secure":
+		ts.Check(r.startSecure(stageOf(ts).work))
 	default:
 		ts.Fatalf("server %s: %q is nothing that happens to it", args[0], args[1])
 	}

@@ -87,6 +87,7 @@ func (s *stage) close() {
 		s.kill()
 	}
 	if s.log != nil {
+		_ = s.killSorryServer() // it outlives the daemon, where there is one
 		if b, err := os.ReadFile(s.log.Name()); err == nil {
 			s.t.Logf("the daemon's log:\n%s", b)
 		}

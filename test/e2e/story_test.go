@@ -29,6 +29,7 @@ import (
 //	server NAME unplug|plug         its link is cut
 //	server NAME forgets|knows       the service addresses, on its loopback
 //	server NAME iperf PORT          runs iperf3
+//	server NAME secure              serves by HTTPS as well: see secure files
 //	flip N SERVICE                  all health pages turn bad and good, N times each
 //	visit NAME start|mark|stop      visitors with new connections; see visitors
 //	hold NAME open|reads|reset      a connection that stays open
@@ -39,12 +40,16 @@ import (
 //	echo ADDRESS SIZE N             the same of a size, which come back whole
 //	talk NAME start|survives        datagrams from one port; see talk
 //	iperf NAME start|done           a client of iperf3
+//	secure files                    makes shop.pem and shop.key, the lab's certificate
+//	secure ask ADDRESS http/1.1|h2  prints what a client gets by HTTPS
+//	secure kill sorry-server        kills the director's own
 //	flood N ADDRESS syn|ack         N packets from addresses where nobody is
 //	resets N                        so many connections were reset for the client, no more
 //	pmtu ADDRESS                    prints what the client knows of its way there
 //	link add|delete DEV             a further interface of the director
 //	probes SERVER COUNT TIME        counts the probes that a server gets
 //	director|client COMMAND         runs a program in that host
+//	within TIME director|client COMMAND
 func TestStories(t *testing.T) {
 	kernel.RequireBPF(t)
 	bin := daemon.Program(t)
@@ -69,13 +74,14 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 	return testscript.Params{
 		Files: []string{s.file},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"lab": cmdLab, "link": cmdLink, "director": cmdDirector, "client": cmdClient,
+			"lab": cmdLab, "link": cmdLink, "director": cmdDirector, "client": cmdClient, "within": cmdWithin,
 			"daemon": cmdDaemon, "await": cmdAwait,
 			"server": cmdServer, "flip": cmdFlip, "probes": cmdProbes,
 			"visit": cmdVisit, "hold": cmdHold, "crowd": cmdCrowd,
 			"download": cmdDownload, "upload": cmdUpload, "iperf": cmdIperf,
 			"ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
-			"flood": cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
+			"secure": cmdSecure,
+			"flood":  cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
 		},
 		Condition: p.holds,
 		Setup: func(env *testscript.Env) error {

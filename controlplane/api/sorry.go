@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Word is what an operator says of services; it holds until another is said.
+type Word struct {
+	Services []string `json:"services,omitempty"` // as the file names them; * and ? stand for others
+	All      bool     `json:"all,omitempty"`      // of them
+	// Mode is on (say sorry, whatever the servers do), off (serve, even with none),
+	// shed (turn a part of the new connections away) or auto (as servers and load say).
+	Mode     string  `json:"mode"`
+	Page     string  `json:"page,omitempty"`     // of on and shed; absent: the service's
+	Fraction float64 `json:"fraction,omitempty"` // of shed: above 0 and at most 1
+}
+
+// Said is what has come of a Word.
+type Said struct {
+	Services []SaidOf `json:"services"`
+	// Kernel is what keeps the kernel from agreeing, after the first passes; the daemon
+	// goes on trying, and Status.InSync tells how that ends.
+	Kernel []string `json:"kernel,omitempty"`
+}
+
+// SaidOf is a service after a Word.
+type SaidOf struct {
+	Name    string `json:"name"` // of two families: one for each
+	Mode    string `json:"mode"`
+	Reason  string `json:"reason"`
+	Page    string `json:"page,omitempty"`
+	Changed bool   `json:"changed"` // false: it was said before
+}
+
+// Override is what an operator has said of a service.
+type Override struct {
+	Mode     string    `json:"mode"` // on, off, shed
+	Page     string    `json:"page,omitempty"`
+	Fraction float64   `json:"fraction,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+}
+
+// Shedding is how a service turns a part of its new connections away.
+type Shedding struct {
+	Fraction float64 `json:"fraction"`
+	// Since it began, as far as it was measured: SYNs that were answered with a page
+	// to come, those that clients sent again counted again; and connections that were admitted.
+	TurnedAway uint64 `json:"turned_away"`
+	Admitted   uint64 `json:"admitted"`
+}
+
+// mostOfWord is the longest Word in bytes.
+const mostOfWord = 1 << 20
+
+func (e *Endpoint) sorry(w http.ResponseWriter, r *http.Request) {
+	var word Word
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostOfWord))
+	body.DisallowUnknownFields()
+	if err := body.Decode(&word); err != nil {
+		refuse(w, badFilter("read what is said: %v", err))
+		return
+	}
+	said, err := e.daemon.Sorry(r.Context(), word)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	e.answer(w, http.StatusOK, said)
+}
+
+// Sorry has the daemon do what an operator says. A word that makes no sense, or is
+// about what there is not, is a FilterError.
+func (c *Client) Sorry(ctx context.Context, word Word) (Said, error) {
+	text, err := json.Marshal(word)
+	if err != nil {
+		return Said{}, fmt.Errorf("say it: %w", err)
+	}
+	resp, err := c.send(ctx, http.MethodPost, "/v1/sorry", bytes.NewReader(text))
+	if err != nil {
+		return Said{}, err
+	}
+	defer closeBody(resp)
+	var said Said
+	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
+		return said, fmt.Errorf("read what came of it: %w", err)
+	}
+	return said, nil
+}

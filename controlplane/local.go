@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/sorryserver"
+)
+
+// sorryCommand is this program as the sorry server of this machine, whatever has
+// become of its file.
+func sorryCommand() []string { return []string{"/proc/self/exe", "sorry-server", "--inherit"} }
+
+func newKeeper(cfg *config.Config, log *slog.Logger) *sorryserver.Keeper {
+	return sorryserver.NewKeeper(sorryCommand(), cfg.Admin.SorrySocket(), log)
+}
+
+// localSites are what this machine serves itself: each service at its own
+// addresses, with its own page.
+func localSites(cfg *config.Config) []sorryserver.Want {
+	var sites []sorryserver.Want
+	for _, c := range cfg.Services {
+		page, ok := cfg.Page(c.Sorry.Page)
+		if !c.Local() || !ok {
+			continue
+		}
+		site := sorryserver.Want{Page: page.For(c), Certificates: c.Sorry.TLS.Certificates, Key: string(c.Sorry.TLS.Key)}
+		for _, v := range c.Virtuals() {
+			site.Addrs = append(site.Addrs, v.Addr)
+		}
+		sites = append(sites, site)
+	}
+	return sites
+}
+
+// withdrawal takes programs out of the kernel, and then ends the sorry server of
+// this machine, which nobody is sent to any more.
+func withdrawal(programs func() error, k *sorryserver.Keeper) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), withdrawTimeout)
+		defer cancel()
+		return errors.Join(programs(), k.Stop(ctx))
+	}
+}

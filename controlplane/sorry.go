@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/api"
+	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/state"
+)
+
+// Sorry carries out what an operator says of services. It is kept before it is done,
+// and told once the kernel agrees or has failed to a few times.
+func (s *Server) Sorry(ctx context.Context, w api.Word) (api.Said, error) {
+	before, err := s.say(w)
+	if err != nil {
+		return api.Said{}, err
+	}
+	said := api.Said{Kernel: s.disagreements(ctx)}
+	now := *s.decider.snapshot.Load()
+	for _, c := range now.Config.Services {
+		was, meant := before[c.Given()]
+		if !meant {
+			continue
+		}
+		decided := now.Services[c.Name]
+		said.Services = append(said.Services, api.SaidOf{
+			Name: c.Name, Mode: decided.Mode.String(), Reason: decided.Reason, Page: decided.Page,
+			Changed: was != now.Overrides[c.Given()],
+		})
+	}
+	return said, nil
+}
+
+// say has it decided, and returns what was said before of the services that are
+// meant.
+func (s *Server) say(w api.Word) (before map[string]state.Override, err error) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	now := *s.decider.snapshot.Load()
+	o := state.Override{Mode: state.OverrideMode(w.Mode), Page: w.Page, Shed: w.Fraction, Since: time.Now().UTC().Round(0)}
+	switch w.Mode {
+	case "":
+		o.Mode = "nothing" // which Check refuses: to say nothing is not to take all back
+	case "auto":
+		o.Mode, o.Since = state.OverrideAuto, time.Time{}
+	}
+	if err := o.Check(); err != nil {
+		return nil, &api.FilterError{Text: err.Error()}
+	}
+	if _, there := now.Config.Page(w.Page); w.Page != "" && !there {
+		names := pageNames(now.Config)
+		return nil, &api.FilterError{Text: fmt.Sprintf("there is no page %q%s: there are %s",
+			w.Page, config.DidYouMean(w.Page, names), few(names))}
+	}
+	names, err := meant(w, o, now.Config)
+	if err != nil {
+		return nil, err
+	}
+	before, said := map[string]state.Override{}, maps.Clone(now.Overrides)
+	if said == nil {
+		said = map[string]state.Override{}
+	}
+	var events []state.Event
+	for _, name := range names {
+		e := state.Overridden{Service: name, Override: o}
+		before[name] = said[name]
+		said = e.Applied(said)
+		events = append(events, e)
+	}
+	if err := s.overrides.keep(said); err != nil {
+		return nil, err
+	}
+	if err := s.decider.ask(events...); err != nil {
+		return nil, err
+	}
+	return before, s.overrides.keep(s.decider.snapshot.Load().Overrides) // a reload may have come in between
+}
+
+// keepOverrides notes what a configuration has left of what was said.
+func (s *Server) keepOverrides() {
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	if err := s.overrides.keep(s.decider.snapshot.Load().Overrides); err != nil {
+		s.opts.Logger.Error("what operators have said of services will not outlive the daemon", "error", err)
+	}
+}
+
+// recall returns what operators had said before this start.
+func (s *Server) recall(cfg *config.Config) []state.Event {
+	var err error
+	if s.overrides, err = openOverrides(overridesFile(cfg)); err != nil {
+		s.opts.Logger.Error("services go on without what operators have said", "error", err)
+		s.publish(api.Event{Kind: "config", Name: cfg.Director.Name, Reason: err.Error()})
+	}
+	var events []state.Event
+	for _, name := range slices.Sorted(maps.Keys(s.overrides.kept)) {
+		events = append(events, state.Overridden{Service: name, Override: s.overrides.kept[name]})
+	}
+	return events
+}
+
+// meant lists the services that a word is for, as the file names them. What can't be
+// done to a service is an error where it is named, and passed over where it is one of many.
+func meant(w api.Word, o state.Override, cfg *config.Config) ([]string, error) {
+	known, cannot := map[string]bool{}, map[string]bool{}
+	for _, c := range cfg.Services {
+		known[c.Given()] = true
+		cannot[c.Given()] = o.Mode == state.OverrideShed && c.Protocol != config.TCP
+	}
+	all := slices.Sorted(maps.Keys(known))
+	patterns := w.Services
+	if w.All {
+		patterns = append([]string{"*"}, patterns...)
+	}
+	names := map[string]bool{}
+	for _, pattern := range patterns {
+		found, many := false, strings.ContainsAny(pattern, "*?[")
+		for _, name := range all {
+			matches, err := path.Match(pattern, name)
+			switch {
+			case err != nil:
+				return nil, &api.FilterError{Text: fmt.Sprintf("%q is no pattern of names", pattern)}
+			case !matches:
+			case cannot[name] && !many:
+				return nil, &api.FilterError{Text: fmt.Sprintf("service %s is not of tcp: no connection can be turned away", name)}
+			case !cannot[name]:
+				found, names[name] = true, true
+			}
+		}
+		if !found {
+			return nil, noService(pattern, all)
+		}
+	}
+	if len(names) == 0 {
+		return nil, &api.FilterError{Text: "name the services that are meant: there are " + few(all)}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// noService says that a name or a pattern is of no service.
+func noService(pattern string, all []string) error {
+	if name, _, part := strings.Cut(pattern, "/"); part && slices.Contains(all, name) {
+		return &api.FilterError{Text: fmt.Sprintf("%s is one family of a service: name %s, which is both", pattern, name)}
+	}
+	return &api.FilterError{Text: fmt.Sprintf("there is no service %q%s: there are %s",
+		pattern, config.DidYouMean(pattern, all), few(all))}
+}
+
+func pageNames(cfg *config.Config) []string {
+	var names []string
+	for _, p := range cfg.Pages {
+		names = append(names, p.Name)
+	}
+	return names
+}
