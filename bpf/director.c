@@ -279,6 +279,23 @@ int maitred_xdp(struct xdp_md *ctx)
 	return direct(&f);
 }
 
+/*
+ * For interfaces whose frames are too large for one buffer: their drivers take no
+ * program that has not said that it can do with a part. Such a frame is tc's, and all
+ * that comes of maitred_xdp sees frames that are whole.
+ */
+SEC("xdp.frags")
+int maitred_xdp_frags(struct xdp_md *ctx)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+	__u32 bytes = bpf_xdp_get_buff_len(ctx);
+
+	if (bytes == frame_length(&f))
+		return direct(&f);
+	count(0, PASS_DEFERRED, bytes);
+	return frame_pass(&f);
+}
+
 SEC("tc")
 int maitred_tc(struct __sk_buff *ctx)
 {

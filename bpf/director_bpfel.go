@@ -415,39 +415,40 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	DirectorMapBacks         = "backs"
-	DirectorMapBindings      = "bindings"
-	DirectorMapBursts        = "bursts"
-	DirectorMapCounters      = "counters"
-	DirectorMapDeferrals     = "deferrals"
-	DirectorMapDevices       = "devices"
-	DirectorMapFlows         = "flows"
-	DirectorMapForwarding    = "forwarding"
-	DirectorMapForwards      = "forwards"
-	DirectorMapFragments     = "fragments"
-	DirectorMapFresh         = "fresh"
-	DirectorMapFreshBudget   = "fresh_budget"
-	DirectorMapLeads         = "leads"
-	DirectorMapMarks         = "marks"
-	DirectorMapPageIndex     = "page_index"
-	DirectorMapPages         = "pages"
-	DirectorMapPathMtus      = "path_mtus"
-	DirectorMapPulse         = "pulse"
-	DirectorMapResets        = "resets"
-	DirectorMapRings         = "rings"
-	DirectorMapRoutes        = "routes"
-	DirectorMapScans         = "scans"
-	DirectorMapServers       = "servers"
-	DirectorMapServices      = "services"
-	DirectorMapSettings      = "settings"
-	DirectorMapTallies       = "tallies"
-	DirectorMapTurns         = "turns"
-	DirectorMapUnnoted       = "unnoted"
-	DirectorProgMaitredProbe = "maitred_probe"
-	DirectorProgMaitredPulse = "maitred_pulse"
-	DirectorProgMaitredTc    = "maitred_tc"
-	DirectorProgMaitredXdp   = "maitred_xdp"
-	DirectorVarPageType      = "page_type"
+	DirectorMapBacks            = "backs"
+	DirectorMapBindings         = "bindings"
+	DirectorMapBursts           = "bursts"
+	DirectorMapCounters         = "counters"
+	DirectorMapDeferrals        = "deferrals"
+	DirectorMapDevices          = "devices"
+	DirectorMapFlows            = "flows"
+	DirectorMapForwarding       = "forwarding"
+	DirectorMapForwards         = "forwards"
+	DirectorMapFragments        = "fragments"
+	DirectorMapFresh            = "fresh"
+	DirectorMapFreshBudget      = "fresh_budget"
+	DirectorMapLeads            = "leads"
+	DirectorMapMarks            = "marks"
+	DirectorMapPageIndex        = "page_index"
+	DirectorMapPages            = "pages"
+	DirectorMapPathMtus         = "path_mtus"
+	DirectorMapPulse            = "pulse"
+	DirectorMapResets           = "resets"
+	DirectorMapRings            = "rings"
+	DirectorMapRoutes           = "routes"
+	DirectorMapScans            = "scans"
+	DirectorMapServers          = "servers"
+	DirectorMapServices         = "services"
+	DirectorMapSettings         = "settings"
+	DirectorMapTallies          = "tallies"
+	DirectorMapTurns            = "turns"
+	DirectorMapUnnoted          = "unnoted"
+	DirectorProgMaitredProbe    = "maitred_probe"
+	DirectorProgMaitredPulse    = "maitred_pulse"
+	DirectorProgMaitredTc       = "maitred_tc"
+	DirectorProgMaitredXdp      = "maitred_xdp"
+	DirectorProgMaitredXdpFrags = "maitred_xdp_frags"
+	DirectorVarPageType         = "page_type"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -492,10 +493,11 @@ type DirectorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorProgramSpecs struct {
-	MaitredProbe *ebpf.ProgramSpec `ebpf:"maitred_probe"`
-	MaitredPulse *ebpf.ProgramSpec `ebpf:"maitred_pulse"`
-	MaitredTc    *ebpf.ProgramSpec `ebpf:"maitred_tc"`
-	MaitredXdp   *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
+	MaitredProbe    *ebpf.ProgramSpec `ebpf:"maitred_probe"`
+	MaitredPulse    *ebpf.ProgramSpec `ebpf:"maitred_pulse"`
+	MaitredTc       *ebpf.ProgramSpec `ebpf:"maitred_tc"`
+	MaitredXdp      *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
+	MaitredXdpFrags *ebpf.ProgramSpec `ebpf:"maitred_xdp_frags"`
 }
 
 // DirectorMapSpecs contains maps before they are loaded into the kernel.
@@ -633,10 +635,11 @@ type DirectorVariables struct {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorPrograms struct {
-	MaitredProbe *ebpf.Program `ebpf:"maitred_probe"`
-	MaitredPulse *ebpf.Program `ebpf:"maitred_pulse"`
-	MaitredTc    *ebpf.Program `ebpf:"maitred_tc"`
-	MaitredXdp   *ebpf.Program `ebpf:"maitred_xdp"`
+	MaitredProbe    *ebpf.Program `ebpf:"maitred_probe"`
+	MaitredPulse    *ebpf.Program `ebpf:"maitred_pulse"`
+	MaitredTc       *ebpf.Program `ebpf:"maitred_tc"`
+	MaitredXdp      *ebpf.Program `ebpf:"maitred_xdp"`
+	MaitredXdpFrags *ebpf.Program `ebpf:"maitred_xdp_frags"`
 }
 
 func (p *DirectorPrograms) Close() error {
@@ -645,6 +648,7 @@ func (p *DirectorPrograms) Close() error {
 		p.MaitredPulse,
 		p.MaitredTc,
 		p.MaitredXdp,
+		p.MaitredXdpFrags,
 	)
 }
 

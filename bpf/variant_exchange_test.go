@@ -24,18 +24,18 @@ type variedCase struct {
 
 func variedCases() []variedCase {
 	gzipped := []string{"Host: b.example", "Accept-Encoding: gzip"}
-	post := request("POST / HTTP/1.1", "Accept-Encoding: gzip", "Content-Length: 100000") + string(make([]byte, 100000))
-	get := request("GET / HTTP/1.1", "Host: a.example", "Accept-Encoding: gzip")
+	post := asking("POST / HTTP/1.1", "Accept-Encoding: gzip", "Content-Length: 100000") + string(make([]byte, 100000))
+	get := asking("GET / HTTP/1.1", "Host: a.example", "Accept-Encoding: gzip")
 	return []variedCase{
-		{name: "get", request: request("GET / HTTP/1.1"), numbers: []int{theDefault}},
+		{name: "get", request: asking("GET / HTTP/1.1"), numbers: []int{theDefault}},
 		{name: "host and gzip", request: get, numbers: []int{aGzip}},
-		{name: "longest", request: request("GET / HTTP/1.1", "Host: a.example"), numbers: []int{a}},
-		{name: "host", request: request(append([]string{"GET / HTTP/1.1"}, gzipped...)...), numbers: []int{b}},
-		{name: "brotli and half-close in one segment", request: request("GET / HTTP/1.1", "Accept-Encoding: br"), halfClose: true,
+		{name: "longest", request: asking("GET / HTTP/1.1", "Host: a.example"), numbers: []int{a}},
+		{name: "host", request: asking(append([]string{"GET / HTTP/1.1"}, gzipped...)...), numbers: []int{b}},
+		{name: "brotli and half-close in one segment", request: asking("GET / HTTP/1.1", "Accept-Encoding: br"), halfClose: true,
 			// Where the request is lost and the FIN is not.
 			numbers: []int{anyBrotli, theDefault}},
-		{name: "head", request: request("HEAD / HTTP/1.1", "Host: a.example"), head: true, numbers: []int{a}},
-		{name: "head with gzip", request: request("HEAD / HTTP/1.1", "Accept-Encoding: gzip"), head: true, numbers: []int{anyGzip}},
+		{name: "head", request: asking("HEAD / HTTP/1.1", "Host: a.example"), head: true, numbers: []int{a}},
+		{name: "head with gzip", request: asking("HEAD / HTTP/1.1", "Accept-Encoding: gzip"), head: true, numbers: []int{anyGzip}},
 		{name: "tls", request: hello(500), numbers: []int{tls}},
 		{name: "tls in two segments", request: hello(1700), numbers: []int{tls}, ordered: true},
 		{name: "get in two segments", request: get, cuts: []int{20}, numbers: []int{theDefault}},

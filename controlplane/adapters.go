@@ -79,6 +79,19 @@ func attachment(a maps.Attachment) api.Attachment {
 	return out
 }
 
+// SYNs reads two of the counters.
+func (d datapath) SYNs(virtuals []config.Virtual) (map[config.Virtual]SYNs, error) {
+	out := make(map[config.Virtual]SYNs, len(virtuals))
+	for _, v := range virtuals {
+		counts, err := d.CountersOf(reconcile.KeyOf(v), maps.VerdictAnswerSYN, maps.VerdictForwardOpen)
+		if err != nil {
+			return nil, err
+		}
+		out[v] = SYNs{TurnedAway: counts[maps.VerdictAnswerSYN].Packets, Opened: counts[maps.VerdictForwardOpen].Packets}
+	}
+	return out, nil
+}
+
 // Verdicts reads the counters.
 func (d datapath) Verdicts() (Verdicts, error) {
 	counters, err := d.Counters()

@@ -37,8 +37,8 @@ func (e *engine) Update(s state.State) {
 	if loaded && e.ways != nil {
 		e.env = e.ways.extend(s.Config, e.env)
 	}
-	if loaded && e.local != nil {
-		e.local.Set(localSites(s.Config))
+	if e.local != nil {
+		e.local.Set(localSites(s))
 	}
 	e.last = &s
 	e.derive()

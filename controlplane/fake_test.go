@@ -147,6 +147,7 @@ type fakeDatapath struct {
 	*journal
 	verdicts Verdicts
 	held     map[config.Virtual]state.Mode
+	syns     map[config.Virtual]SYNs
 	err      error
 }
 
@@ -162,6 +163,9 @@ func (d *fakeDatapath) SetKeys(current, also maps.CookieKey) error {
 }
 func (d *fakeDatapath) Attachments() ([]api.Attachment, error) {
 	return []api.Attachment{{Interface: "eth0", TC: true}}, d.err
+}
+func (d *fakeDatapath) SYNs([]config.Virtual) (map[config.Virtual]SYNs, error) {
+	return d.syns, d.err
 }
 func (d *fakeDatapath) Verdicts() (Verdicts, error) { return d.verdicts, d.err }
 

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/page"
 	"github.com/maitred-lb/maitred/controlplane/sorryserver"
+	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
 // sorryCommand is this program as the sorry server of this machine, whatever has
@@ -20,21 +22,31 @@ func newKeeper(cfg *config.Config, log *slog.Logger) *sorryserver.Keeper {
 }
 
 // localSites are what this machine serves itself: each service at its own
-// addresses, with its own page.
-func localSites(cfg *config.Config) []sorryserver.Want {
+// addresses, with its own page, or that which an operator has named.
+func localSites(s state.State) []sorryserver.Want {
 	var sites []sorryserver.Want
-	for _, c := range cfg.Services {
-		page, ok := cfg.Page(c.Sorry.Page)
+	for _, c := range s.Config.Services {
+		shown, ok := localPage(s, c)
 		if !c.Local() || !ok {
 			continue
 		}
-		site := sorryserver.Want{Page: page.For(c), Certificates: c.Sorry.TLS.Certificates, Key: string(c.Sorry.TLS.Key)}
+		site := sorryserver.Want{Page: shown.For(c), Certificates: c.Sorry.TLS.Certificates, Key: string(c.Sorry.TLS.Key)}
 		for _, v := range c.Virtuals() {
 			site.Addrs = append(site.Addrs, v.Addr)
 		}
 		sites = append(sites, site)
 	}
 	return sites
+}
+
+// localPage is the page of a service that can be shown inside TLS.
+func localPage(s state.State, c config.Service) (config.Page, bool) {
+	if o := s.Services[c.Name].Override; o.Mode == state.OverrideOn {
+		if p, ok := s.Config.Page(o.Page); ok && p.Image.Speech == page.SpeechHTTP {
+			return p, true
+		}
+	}
+	return s.Config.Page(c.Sorry.Page)
 }
 
 // withdrawal takes programs out of the kernel, and then ends the sorry server of

@@ -71,6 +71,14 @@ type Datapath interface {
 	Pulse
 	Attachments() ([]api.Attachment, error)
 	Verdicts() (Verdicts, error)
+	// SYNs counts those that came to each virtual service since its row was made.
+	SYNs(virtuals []config.Virtual) (map[config.Virtual]SYNs, error)
+}
+
+// SYNs counts packets that would open a connection.
+type SYNs struct {
+	TurnedAway uint64 // answered for a page
+	Opened     uint64 // that opened a flow of the eBPF engine
 }
 
 // Flows is the eBPF engine's memory of connections; maps.Maps and a sweeper are

@@ -26,6 +26,7 @@ type Server struct {
 	parts   Parts
 	ready   chan struct{} // closed once every service is decided and the kernel told
 
+	meter     *meter     // nil where nothing is forwarded
 	saying    sync.Mutex // one word of operators at a time
 	overrides *overrides // guarded by saying, once the daemon has started
 
@@ -89,6 +90,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.parts.Close()) }()
+	if s.parts.Traffic != nil {
+		s.meter = newMeter(s.parts, s.decider, s.opts.Logger)
+	}
 	s.adopt(ctx, cfg)
 	s.tellForwarding(cfg)
 	return s.serve(ctx, cfg)
@@ -172,6 +176,9 @@ func (s *Server) tasks(endpoint Task) []Task {
 		task{"ready", s.announce},
 		task{"hangups", s.hangups},
 	)
+	if s.meter != nil {
+		tasks = append(tasks, s.meter)
+	}
 	if s.opts.Watchdog > 0 {
 		tasks = append(tasks, s.watchdog())
 	}

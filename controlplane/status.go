@@ -47,6 +47,9 @@ func (s *Server) Status(context.Context) api.Status {
 	out.FlowTable = load.Table
 	out.Servers = servers(st, load)
 	out.Services = services(st, verdicts, load, out)
+	for i, service := range out.Services {
+		out.Services[i].Shed = s.shedding(st.Services[service.Name])
+	}
 	return out
 }
 
@@ -89,6 +92,19 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		out = append(out, service)
 	}
 	return out
+}
+
+// shedding tells what a service turns away.
+func (s *Server) shedding(decided state.Service) *api.Shedding {
+	if decided.Mode != state.ModeShed {
+		return nil
+	}
+	var out api.Shedding
+	if s.meter != nil {
+		out = s.meter.counted(decided.Name)
+	}
+	out.Fraction = decided.Shed
+	return &out
 }
 
 func override(o state.Override) *api.Override {

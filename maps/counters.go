@@ -3,6 +3,7 @@
 package maps
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,6 +26,13 @@ func (v Verdict) String() string {
 
 // Answered tells whether the packet was answered from the kernel.
 func (v Verdict) Answered() bool { return strings.HasPrefix(v.String(), "answer_") }
+
+// VerdictAnswerSYN is of SYNs that are answered for a page; VerdictForwardOpen of
+// packets that open a flow.
+const (
+	VerdictAnswerSYN   = Verdict(bpf.DirectorVerdictANSWER_SYN)
+	VerdictForwardOpen = Verdict(bpf.DirectorVerdictFORWARD_OPEN)
+)
 
 // Verdicts is how many of them there are.
 const Verdicts = Verdict(bpf.DirectorVerdictVERDICT_COUNT)
@@ -93,15 +101,28 @@ func (m *Maps) Counters() (map[Key]Counts, error) {
 		return nil, err
 	}
 	out := make(map[Key]Counts, len(rows)+1)
-	if out[Key{}], err = m.counts(0); err != nil {
+	if out[Key{}], err = m.counts(0, allVerdicts()...); err != nil {
 		return nil, err
 	}
 	for key, row := range rows {
-		if out[keyFrom(key)], err = m.counts(row.Id); err != nil {
+		if out[keyFrom(key)], err = m.counts(row.Id, allVerdicts()...); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// CountersOf reads some counters of one service, as Counters does. Of one without a
+// row there are none.
+func (m *Maps) CountersOf(k Key, verdicts ...Verdict) (Counts, error) {
+	var row bpf.DirectorService
+	switch err := m.engine.Services.Lookup(keyTo(k), &row); {
+	case errors.Is(err, ebpf.ErrKeyNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read service %s: %w", k.Addr, err)
+	}
+	return m.counts(row.Id, verdicts...)
 }
 
 // verdictRoom is VERDICT_ROOM of bpf/include/maps.h.
@@ -109,9 +130,17 @@ const verdictRoom = 48
 
 func counterKey(id uint32, v Verdict) uint32 { return id*verdictRoom + uint32(v) }
 
-func (m *Maps) counts(id uint32) (Counts, error) {
-	out := Counts{}
+func allVerdicts() []Verdict {
+	all := make([]Verdict, Verdicts)
 	for v := range Verdicts {
+		all[v] = v
+	}
+	return all
+}
+
+func (m *Maps) counts(id uint32, verdicts ...Verdict) (Counts, error) {
+	out := Counts{}
+	for _, v := range verdicts {
 		var perCPU []bpf.DirectorCounter
 		if err := m.engine.Counters.Lookup(counterKey(id, v), &perCPU); err != nil {
 			return nil, fmt.Errorf("read counter %s of service %d: %w", v, id, err)

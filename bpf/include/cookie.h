@@ -44,7 +44,7 @@ struct cookie {
  * A maximum segment size below 536 gets class 0 all the same: every IPv4 host
  * takes a datagram of 576 bytes (RFC 1122, 3.3.2).
  */
-static __always_inline __u8 class_of(__u32 mss)
+static __always_inline __u32 class_of(__u32 mss)
 {
 	if (mss >= 1440)
 		return 3;
@@ -142,13 +142,14 @@ static __always_inline __u32 salted(__u32 base, const struct service *svc,
 	return base ^ (svc->salt[page & 1] & ~COOKIE_FIELD);
 }
 
+/* Of class 0. */
 static __always_inline __u32 cookie_make(const struct packet *p,
 					 const struct setting *s,
-					 const struct service *svc, __u8 class)
+					 const struct service *svc)
 {
 	__u32 base = cookie_base(p, &s->keys[s->current & 1]);
 
-	return salted(base, svc, svc->current) | (__u32)(class & 3) << 16;
+	return salted(base, svc, svc->current);
 }
 
 /*

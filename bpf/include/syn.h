@@ -56,16 +56,20 @@ static __always_inline __u32 path_mss(const struct frame *f,
 
 /*
  * A SYN-ACK has the one option that we need. It never is longer than the SYN,
- * so that a forged sender is not sent more than the forger sent.
+ * so that a forged sender is not sent more than the forger sent. The cookie comes
+ * before the options are read, each of which the verifier would follow through it.
  */
 static __always_inline enum verdict
 on_syn(const struct frame *f, const struct packet *p, const struct setting *s,
        const struct service *svc, struct reply *r)
 {
-	__u32 mss = client_mss(f, p);
-	__u32 path = path_mss(f, p);
+	__u32 cookie = cookie_make(p, s, svc);
+	__u32 path, mss;
 
-	r->seq = cookie_make(p, s, svc, class_of(mss < path ? mss : path));
+	barrier_var(cookie);
+	path = path_mss(f, p);
+	mss = client_mss(f, p);
+	r->seq = cookie | class_of(mss < path ? mss : path) << 16;
 	r->ack = p->seq + 1;
 	r->flags = TCP_SYN | TCP_ACK;
 	if (p->payload >= p->l4 + sizeof(struct tcphdr) + 4)

@@ -102,3 +102,15 @@ func ParseFraction(text string) (float64, error) {
 	}
 	return n / 100, nil
 }
+
+// noteShed tells of limits that nothing is measured for.
+func (c *Config) noteShed(r *report) {
+	if c.Director.Forwarding != ForwardingNone {
+		return
+	}
+	for i, s := range c.Services {
+		if path := at("services", c.origins[i]) + ".shed.when"; s.Shed.Limits() && r.ok(path) {
+			r.add(path, "has no effect with forwarding: none, where no connections are counted")
+		}
+	}
+}

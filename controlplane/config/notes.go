@@ -34,11 +34,14 @@ func (c *Config) Notes() []Problem {
 		unused(at("pools", i), "pool", "service", p.Name, pools)
 	}
 	for i, p := range c.Pages {
-		unused(at("pages", i), "page", "service", p.Name, pages)
+		if path := at("pages", i); r.given(path) && !pages[p.Name] {
+			r.add(path, "page %q is not used by any service: it is for maitred sorry on --page %s", p.Name, p.Name)
+		}
 	}
 	c.notePages(r)
 	c.noteReserve(r)
 	c.noteEngine(r)
+	c.noteShed(r)
 	_ = r.err() // sorts them
 	return r.problems
 }

@@ -23,7 +23,7 @@ func TestNotes(t *testing.T) {
 		"nothing to say": {minimal, nil},
 		"nothing uses them": {"checks: [{name: web, http: {}}]\npages: [{name: closed}]\n" + minimal + "  \n", []string{
 			`maitred.yaml:1: checks[0]: check "web" is not used by any pool`,
-			`maitred.yaml:2: pages[0]: page "closed" is not used by any service`,
+			`maitred.yaml:2: pages[0]: page "closed" is not used by any service: it is for maitred sorry on --page closed`,
 		}},
 		"a pool of nobody": {director + service + "pools:\n- {name: app, servers: [{address: 10.0.0.1}]}\n- {name: old, servers: [{address: 10.0.0.2}]}\n", []string{
 			`maitred.yaml:5: pools[1]: pool "old" is not used by any service`,
@@ -40,6 +40,9 @@ func TestNotes(t *testing.T) {
 		"of the eBPF engine": {"director: {interfaces: [eth0], forwarding: ipvs, connections: {udp_timeout: 1m}}\npools: [{name: app, servers: [{address: 10.0.0.1, mtu: 1400}]}]\n" + service, []string{
 			"maitred.yaml:1: director.connections: has no effect with forwarding: ipvs, it is for the eBPF engine",
 			"maitred.yaml:2: pools[0].servers[0].mtu: has no effect with forwarding: ipvs, it is for the eBPF engine",
+		}},
+		"nobody counts": {"director: {interfaces: [eth0], forwarding: none}\n" + pool + strings.TrimPrefix(minimalWith("shed: {when: {connections: 5}, fraction: 10%}"), director+pool), []string{
+			"maitred.yaml:3: services[0].shed.when: has no effect with forwarding: none, where no connections are counted",
 		}},
 		"full NAT of nobody": {"director: {interfaces: [eth0], forwarding: ebpf, fullnat: {addresses: [10.0.0.9]}}\n" + pool + service, []string{
 			"maitred.yaml:1: director.fullnat: no service has the method fullnat",

@@ -72,8 +72,13 @@ func (u *unprobed) DetachProbe() error           { u.there = false; return nil }
 // TestBalanceStory has the kernel's tables and those in memory go through the same
 // stories: they hold the same at the end of each scene, and nothing after all.
 func TestBalanceStory(t *testing.T) {
-	for _, method := range []config.Method{config.NAT, config.FULLNAT, config.TUN, config.DR} {
-		t.Run(string(method), func(t *testing.T) {
+	for name, scenes := range map[string][]scene{
+		"nat": storyOf(config.ForwardingEBPF, config.NAT), "fullnat": storyOf(config.ForwardingEBPF, config.FULLNAT),
+		"tun": storyOf(config.ForwardingEBPF, config.TUN), "dr": storyOf(config.ForwardingEBPF, config.DR),
+		"nat, others in reserve": storyOf(config.ForwardingEBPF, config.NAT, inReserve),
+		"dr, others in reserve":  storyOf(config.ForwardingEBPF, config.DR, inReserve),
+	} {
+		t.Run(name, func(t *testing.T) {
 			k, m := fake.New(), openMaps(t)
 			var engines []*reconcile.Engine
 			for _, targets := range [][]reconcile.Target{
@@ -85,7 +90,7 @@ func TestBalanceStory(t *testing.T) {
 					OnRepair: func(d reconcile.Drift) { t.Errorf("repair %s", d.What) },
 				}))
 			}
-			for _, s := range storyOf(config.ForwardingEBPF, method) {
+			for _, s := range scenes {
 				for _, e := range engines {
 					e.Update(s.want)
 					for range 2 { // the second finds all as it should be

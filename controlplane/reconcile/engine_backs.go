@@ -21,7 +21,7 @@ func backOf(id maps.ServerID, v config.Virtual) (maps.Key, bool) {
 	}
 	switch id.Method {
 	case maps.MethodNAT, maps.MethodFullNAT:
-		return maps.Key{Addr: at, Proto: keyOf(v).Proto}, true
+		return maps.Key{Addr: at, Proto: KeyOf(v).Proto}, true
 	case maps.MethodTUN:
 		return maps.Key{Addr: netip.AddrPortFrom(at.Addr(), 0), Proto: protoIPIP}, true
 	case maps.MethodDR, maps.MethodLocal:
@@ -124,9 +124,9 @@ func (has balanceRows) wantedBack(w Want, key maps.Key) ([]maps.Key, bool) {
 		stays = true
 		switch b.Server.Method {
 		case maps.MethodNAT:
-			services = append(services, keyOf(b.Service))
+			services = append(services, KeyOf(b.Service))
 		case maps.MethodFullNAT: // finds its flows without: there may be any number
-			full = append(full, keyOf(b.Service))
+			full = append(full, KeyOf(b.Service))
 		case maps.MethodTUN, maps.MethodDR, maps.MethodLocal:
 		}
 	}

@@ -42,7 +42,7 @@ func (has balanceRows) reserve(v config.Virtual, share Share) Effect {
 		Rank: RankReserve, Group: reserveGroup(v), Needs: []Group{settingGroup},
 		What: fmt.Sprintf("have a place for %s in the tables of eBPF", virtualName(v)),
 		Do: func() error {
-			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down})
+			return has.tables.PutForward(KeyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down})
 		},
 	}
 }
@@ -54,7 +54,7 @@ func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
 		Rank: RankRing, Group: virtualGroup(v), Needs: []Group{settingGroup, reserveGroup(v)},
 		What: fmt.Sprintf("forward %s by eBPF, %s", virtualName(v), d.text(share.Down)),
 		Do: func() error {
-			return has.tables.PutForward(keyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down, Ring: has.ring(d)})
+			return has.tables.PutForward(KeyOf(v), maps.Forward{Spread: share.Spread, Down: share.Down, Ring: has.ring(d)})
 		},
 	}
 	if e.Yields = !has.alone(w, v); !e.Yields {
@@ -65,8 +65,8 @@ func (has balanceRows) putShare(w Want, v config.Virtual, d draw) Effect {
 		if _, there := has.servers[m.Server]; m.Weight > 0 && !there {
 			e.Needs = append(e.Needs, serverGroup(m.Server))
 		}
-		if key, ok := backOf(m.Server, v); ok && !has.leadsBack(key, keyOf(v)) {
-			e.Needs = append(e.Needs, backGroup(key), wayGroup(key, keyOf(v)))
+		if key, ok := backOf(m.Server, v); ok && !has.leadsBack(key, KeyOf(v)) {
+			e.Needs = append(e.Needs, backGroup(key), wayGroup(key, KeyOf(v)))
 		}
 	}
 	return e
@@ -134,6 +134,6 @@ func (has balanceRows) deleteShare(v config.Virtual) Effect {
 	return Effect{
 		Rank: RankNoForward, Group: virtualGroup(v), Needs: []Group{addressGroup(v.Addr.Addr())},
 		What: fmt.Sprintf("forward %s no more by eBPF", virtualName(v)),
-		Do:   func() error { return has.tables.DeleteForward(keyOf(v)) },
+		Do:   func() error { return has.tables.DeleteForward(KeyOf(v)) },
 	}
 }

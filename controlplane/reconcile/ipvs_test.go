@@ -199,14 +199,23 @@ func (r *ipvsRig) contents(t *testing.T) string {
 // TestIPVSStory lives through the story, with a restart at every scene, and
 // expects of the kernel what the fake one holds.
 func TestIPVSStory(t *testing.T) {
-	r, model := newIPVSRig(t), newRig(t)
-	for _, s := range story() {
-		r.start(t)
-		r.reach(t, s.want)
-		model.reach(t, s.want)
-		if got, want := r.contents(t), contents(&fake.Kernel{IPVS: model.kernel.IPVS}); got != want {
-			t.Errorf("%s: IPVS holds\n%s\ninstead of\n%s", s.name, got, want)
-		}
+	for name, scenes := range map[string][]scene{
+		"alone": story(), "with others in reserve": storyOf(config.ForwardingIPVS, config.NAT, inReserve),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, model := newIPVSRig(t), newRig(t)
+			for _, s := range scenes {
+				r.start(t)
+				r.reach(t, s.want)
+				model.reach(t, s.want)
+				if got, want := r.contents(t), contents(&fake.Kernel{IPVS: model.kernel.IPVS}); got != want {
+					t.Errorf("%s: IPVS holds\n%s\ninstead of\n%s", s.name, got, want)
+				}
+			}
+			for _, repair := range r.repairs {
+				t.Errorf("repaired %s", repair)
+			}
+		})
 	}
 }
 

@@ -112,7 +112,7 @@ func (has sorryRows) putRow(v config.Virtual, row maps.Service, sameMode bool) E
 	e := Effect{
 		Rank: RankServe, Group: virtualGroup(v),
 		What: fmt.Sprintf("put row %s: %s", virtualName(v), rowText(row)),
-		Do:   func() error { return has.target.rows.PutService(keyOf(v), row) },
+		Do:   func() error { return has.target.rows.PutService(KeyOf(v), row) },
 	}
 	if row.Page != 0 {
 		e.Needs = []Group{pageGroup(row.Page)}
@@ -130,7 +130,7 @@ func (has sorryRows) deleteRow(v config.Virtual) Effect {
 	return Effect{
 		Rank: RankNoRow, Group: virtualGroup(v), Needs: []Group{addressGroup(v.Addr.Addr())},
 		What: "delete row " + virtualName(v),
-		Do:   func() error { return has.target.rows.DeleteService(keyOf(v)) },
+		Do:   func() error { return has.target.rows.DeleteService(KeyOf(v)) },
 	}
 }
 
@@ -161,7 +161,8 @@ const (
 	protoUDP = 17
 )
 
-func keyOf(v config.Virtual) maps.Key {
+// KeyOf names a service as the kernel's maps do.
+func KeyOf(v config.Virtual) maps.Key {
 	switch v.Proto {
 	case config.UDP:
 		return maps.Key{Addr: v.Addr, Proto: protoUDP}

@@ -22,7 +22,7 @@ import (
 //	server app/a 10.0.0.11:80 weight=100
 //	page closed
 //	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
-//		backup=POOL connections=0 new=0 overloaded=false shed=0.3 busy=PAGE
+//		backup=POOL key=KEY connections=0 new=0 overloaded=false shed=0.3 busy=PAGE
 //
 // Everything but the first two words and a server's address may be left out.
 func parseConfig(text string) (*config.Config, error) {
@@ -98,7 +98,7 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 			Quorum: config.Quorum{Min: o.int("quorum", 1), Hysteresis: o.int("hysteresis", 0), Percent: o["percent"] == "true"},
 			Sorry: config.Sorry{
 				Page: o["page"], Linger: o.duration("linger", 10*time.Second),
-				Orphans: config.Orphans(o.text("orphans", "auto")), Pool: o["backup"],
+				Orphans: config.Orphans(o.text("orphans", "auto")), Pool: o["backup"], TLS: config.TLS{Key: config.PrivateKey(o["key"])},
 			},
 			Shed: config.Shed{
 				Connections: o.int("connections", 0), NewPerSecond: o.int("new", 0), Overloaded: o["overloaded"] == "true",

@@ -71,6 +71,8 @@ func settleMode(next *Service, c config.Service, spare tally) {
 	o, counted := next.Override, next.Reason
 	sheds := o.Mode == OverrideShed && c.Protocol == config.TCP
 	switch {
+	case o.Mode == OverrideOn && c.Local() && spare.up > 0: // the page as well, and inside TLS
+		next.Mode, next.Reason = ModeBackup, o.said()+"; "+counted
 	case o.Mode == OverrideOn:
 		next.Mode, next.Reason = ModeSorry, o.said()+"; "+counted
 	case o.Mode == OverrideOff:

@@ -60,8 +60,9 @@ func (s *stage) wantSeen(t *testing.T, url, picture string) {
 	if answer.ended != nil {
 		t.Fatalf("%v: %s", answer.ended, answer.err)
 	}
-	if statuses, err := readNetLog(log); err != nil || !slices.Contains(statuses, "HTTP/1.1 502 Service temporarily down") {
-		t.Errorf("the browser's log has the statuses %q, %v", statuses, err)
+	events, err := readNetLog(log)
+	if err != nil || !slices.Contains(events.statuses(), "HTTP/1.1 502 Service temporarily down") {
+		t.Errorf("the browser's log has the statuses %q, %v", events.statuses(), err)
 	}
 	if err := wantPicture(shot); err != nil {
 		t.Errorf("%s: %v", shot, err)
@@ -73,30 +74,46 @@ func (s *stage) wantSeen(t *testing.T, url, picture string) {
 	}
 }
 
-// readNetLog finds the first lines of all responses in what --log-net-log wrote.
-func readNetLog(path string) ([]string, error) {
+// netLog is what --log-net-log writes.
+type netLog struct {
+	Events []struct {
+		Params struct {
+			Headers json.RawMessage `json:"headers"` // lines of responses, but not of all else
+			Error   int             `json:"net_error"`
+		} `json:"params"`
+	} `json:"events"`
+}
+
+func readNetLog(path string) (log netLog, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
-	}
-	var log struct {
-		Events []struct {
-			Params struct {
-				Headers json.RawMessage `json:"headers"` // lines of responses, but not of all else
-			} `json:"params"`
-		} `json:"events"`
+		return log, err
 	}
 	if err := json.Unmarshal(data, &log); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return log, fmt.Errorf("read %s: %w", path, err)
 	}
-	var out []string
-	for _, event := range log.Events {
+	return log, nil
+}
+
+// statuses are the first lines of all responses.
+func (n netLog) statuses() (all []string) {
+	for _, event := range n.Events {
 		var lines []string
 		if json.Unmarshal(event.Params.Headers, &lines) == nil && len(lines) > 0 && strings.HasPrefix(lines[0], "HTTP/") {
-			out = append(out, lines[0])
+			all = append(all, lines[0])
 		}
 	}
-	return out, nil
+	return all
+}
+
+// errors are the numbers of net/base/net_error_list.h that came up.
+func (n netLog) errors() (all []int) {
+	for _, event := range n.Events {
+		if e := event.Params.Error; e != 0 && !slices.Contains(all, e) {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // wantPicture wants a PNG in the page's colour with something white written on it.
@@ -125,4 +142,26 @@ func wantPicture(path string) error {
 		return fmt.Errorf("%d of %d pixels have the page's colour, %d are white", colours[background], pixels, white)
 	}
 	return nil
+}
+
+// TestChromiumKnowsTheAlert has the browser say at once that there is no TLS, and
+// not wait for it.
+func TestChromiumKnowsTheAlert(t *testing.T) {
+	s := newStage(t, "tc", service{name: "tls", port: 443, page: "protocol: tls"})
+	for _, vip := range addresses() {
+		t.Run(vip.String(), func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			url := fmt.Sprintf("https://%s/", netip.AddrPortFrom(vip, 443))
+			log := filepath.Join(s.dir, "net.json")
+			s.unhurt(t, func() {
+				const sslProtocolError = -107
+				answer := s.chromium(ctx, "--dump-dom", "--log-net-log="+log, url)
+				events, err := readNetLog(log)
+				if answer.ended != nil || err != nil || !slices.Contains(events.errors(), sslProtocolError) {
+					t.Errorf("%v: the browser's log has the errors %d, %v", answer.ended, events.errors(), err)
+				}
+			})
+		})
+	}
 }

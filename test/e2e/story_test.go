@@ -40,6 +40,7 @@ import (
 //	echo ADDRESS SIZE N             the same of a size, which come back whole
 //	talk NAME start|survives        datagrams from one port; see talk
 //	iperf NAME start|done           a client of iperf3
+//	rush ADDRESS N LEAST MOST       N new connections, LEAST to MOST per cent turned away
 //	secure files                    makes shop.pem and shop.key, the lab's certificate
 //	secure ask ADDRESS http/1.1|h2  prints what a client gets by HTTPS
 //	secure kill sorry-server        kills the director's own
@@ -79,9 +80,8 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 			"server": cmdServer, "flip": cmdFlip, "probes": cmdProbes,
 			"visit": cmdVisit, "hold": cmdHold, "crowd": cmdCrowd,
 			"download": cmdDownload, "upload": cmdUpload, "iperf": cmdIperf,
-			"ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
-			"secure": cmdSecure,
-			"flood":  cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
+			"rush": cmdRush, "ask": cmdAsk, "echo": cmdEcho, "talk": cmdTalk,
+			"secure": cmdSecure, "flood": cmdFlood, "resets": cmdResets, "pmtu": cmdPMTU,
 		},
 		Condition: p.holds,
 		Setup: func(env *testscript.Env) error {
@@ -102,7 +102,7 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 // emulated.
 func sizes() map[string]string {
 	if testing.Short() {
-		return map[string]string{"BIG": "10MB", "FLOOD": "30000"}
+		return map[string]string{"BIG": "10MB", "FLOOD": "30000", "RUSH": "1000"}
 	}
-	return map[string]string{"BIG": "100MB", "FLOOD": "1000000"}
+	return map[string]string{"BIG": "100MB", "FLOOD": "1000000", "RUSH": "20000"}
 }
