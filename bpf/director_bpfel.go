@@ -205,7 +205,7 @@ type DirectorPage struct {
 	Speech   DirectorSpeech
 	Burst    uint32
 	Variants uint32
-	Pad      uint32
+	Alike    uint32
 	Variant  [31]DirectorVariant
 	Sums     [32768]uint32
 	Bytes    [67584]uint8
@@ -240,6 +240,24 @@ type DirectorRoute struct {
 	Target    [6]uint8
 	Source    [6]uint8
 	Xdp       uint32
+}
+
+type DirectorScan struct {
+	_         structs.HostLayout
+	Host      uint64
+	Digest    uint64
+	Coding    uint64
+	Parameter uint64
+	State     uint32
+	Length    uint32
+	At        uint32
+	Named     uint8
+	Dot       uint8
+	Bracket   uint8
+	Zero      uint8
+	Accepted  uint32
+	Refused   uint32
+	Bytes     [2056]uint8
 }
 
 type DirectorServer struct {
@@ -399,7 +417,9 @@ const (
 const (
 	DirectorMapBacks            = "backs"
 	DirectorMapBindings         = "bindings"
+	DirectorMapBursts           = "bursts"
 	DirectorMapCounters         = "counters"
+	DirectorMapDeferrals        = "deferrals"
 	DirectorMapDevices          = "devices"
 	DirectorMapFlows            = "flows"
 	DirectorMapForwarding       = "forwarding"
@@ -416,6 +436,7 @@ const (
 	DirectorMapResets           = "resets"
 	DirectorMapRings            = "rings"
 	DirectorMapRoutes           = "routes"
+	DirectorMapScans            = "scans"
 	DirectorMapServers          = "servers"
 	DirectorMapServices         = "services"
 	DirectorMapSettings         = "settings"
@@ -485,7 +506,9 @@ type DirectorProgramSpecs struct {
 type DirectorMapSpecs struct {
 	Backs       *ebpf.MapSpec `ebpf:"backs"`
 	Bindings    *ebpf.MapSpec `ebpf:"bindings"`
+	Bursts      *ebpf.MapSpec `ebpf:"bursts"`
 	Counters    *ebpf.MapSpec `ebpf:"counters"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Devices     *ebpf.MapSpec `ebpf:"devices"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Forwarding  *ebpf.MapSpec `ebpf:"forwarding"`
@@ -502,6 +525,7 @@ type DirectorMapSpecs struct {
 	Resets      *ebpf.MapSpec `ebpf:"resets"`
 	Rings       *ebpf.MapSpec `ebpf:"rings"`
 	Routes      *ebpf.MapSpec `ebpf:"routes"`
+	Scans       *ebpf.MapSpec `ebpf:"scans"`
 	Servers     *ebpf.MapSpec `ebpf:"servers"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
@@ -539,7 +563,9 @@ func (o *DirectorObjects) Close() error {
 type DirectorMaps struct {
 	Backs       *ebpf.Map `ebpf:"backs"`
 	Bindings    *ebpf.Map `ebpf:"bindings"`
+	Bursts      *ebpf.Map `ebpf:"bursts"`
 	Counters    *ebpf.Map `ebpf:"counters"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Devices     *ebpf.Map `ebpf:"devices"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Forwarding  *ebpf.Map `ebpf:"forwarding"`
@@ -556,6 +582,7 @@ type DirectorMaps struct {
 	Resets      *ebpf.Map `ebpf:"resets"`
 	Rings       *ebpf.Map `ebpf:"rings"`
 	Routes      *ebpf.Map `ebpf:"routes"`
+	Scans       *ebpf.Map `ebpf:"scans"`
 	Servers     *ebpf.Map `ebpf:"servers"`
 	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
@@ -568,7 +595,9 @@ func (m *DirectorMaps) Close() error {
 	return _DirectorClose(
 		m.Backs,
 		m.Bindings,
+		m.Bursts,
 		m.Counters,
+		m.Deferrals,
 		m.Devices,
 		m.Flows,
 		m.Forwarding,
@@ -585,6 +614,7 @@ func (m *DirectorMaps) Close() error {
 		m.Resets,
 		m.Rings,
 		m.Routes,
+		m.Scans,
 		m.Servers,
 		m.Services,
 		m.Settings,

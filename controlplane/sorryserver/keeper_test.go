@@ -320,8 +320,12 @@ func TestKeeperTriesAgain(t *testing.T) {
 	k.Set([]sorryserver.Want{want(build(t, 502, "one"), a, addr, other)})
 	until(t, "it tells", func() bool { return strings.Contains(k.log.String(), "address already in use") })
 	until(t, "it serves the other", func() bool { return fetch(other, a.pool) == "502 one <nil>" })
+	if got := k.Trouble(); !strings.Contains(got, addr.String()) {
+		t.Errorf("trouble %q", got)
+	}
 	_ = taken.Close()
 	until(t, "it serves both", func() bool { return fetch(addr, a.pool) == "502 one <nil>" })
+	until(t, "there is no trouble any more", func() bool { return k.Trouble() == "" })
 	k.Set([]sorryserver.Want{{Addrs: []netip.AddrPort{other}, Page: build(t, 502, "two"), Certificates: "none", Key: "none"}})
 	until(t, "it tells", func() bool { return strings.Contains(k.log.String(), "does not serve") })
 	if got := fetch(other, a.pool); got != "502 one <nil>" {
