@@ -19,8 +19,8 @@ type network struct {
 	client   *client
 	random   *rand.Rand
 	loss     float64
-	ordered  bool // no frame overtakes another
-	least    int  // time on the way, which at most doubles; 0: 1 to 20
+	ordered  bool      // no frame overtakes another
+	least    int       // time on the way, which at most doubles; 0: 1 to 20
 	burst    *burstRig // where the page is sent in bursts
 	now, due int
 	events   events
