@@ -26,16 +26,17 @@ func newFuzzRig(t testing.TB) *forwardRig {
 	return r
 }
 
-// lawful says what is wrong with what a program made of a frame, if anything: what
-// is forwarded must be the frame with a hop less, on its way to a server.
-func (r *forwardRig) lawful(frame, out []byte, d deed) error {
-	switch {
-	case d == forwarded:
-		return r.lawfulForward(frame, out)
-	case d == answered && isICMP(out):
-		return lawfulError(frame, out)
+// lawful is the law of a rig that forwards as forward says.
+func (r *forwardRig) lawful(forward law) law {
+	return func(frame, out []byte, d deed) error {
+		switch {
+		case d == forwarded:
+			return forward(frame, out, d)
+		case d == answered && isICMP(out):
+			return lawfulError(frame, out)
+		}
+		return r.rig.lawful(frame, out, d)
 	}
-	return r.rig.lawful(frame, out, d)
 }
 
 // isICMP tells an error from any other answer.
@@ -44,9 +45,9 @@ func isICMP(frame []byte) bool {
 	return err == nil && p.ICMP != nil
 }
 
-// lawfulForward compares all but the checksum of IPv4, which is to be right if
-// it was right before.
-func (r *forwardRig) lawfulForward(frame, out []byte) error {
+// direct wants the frame with a hop less, on its way to a server. The checksum of
+// IPv4 is to be right if it was right before.
+func (r *forwardRig) direct(frame, out []byte, _ deed) error {
 	if len(out) < 14 {
 		return fmt.Errorf("no frame: %x", out)
 	}
@@ -104,13 +105,13 @@ func forwardSeeds() [][]byte {
 
 // rigged is every program of the rig, on trial: frames for the third are those of a
 // check, and are sent to a server or nowhere.
-func (r *forwardRig) rigged(t testing.TB) (all []*trial) {
+func (r *forwardRig) rigged(t testing.TB, forward law) (all []*trial) {
 	const mark = 0x6d00
 	put(t, r.Marks, uint32(mark), uint32(rows4))
 	frags := r.programs()[0]
 	frags.prog = r.MaitredXdpFrags
 	for _, p := range append(r.programs(), r.probe(mark), frags) {
-		all = append(all, &trial{rig: r.rig, program: p, law: r.lawful, from: r.farMAC})
+		all = append(all, &trial{rig: r.rig, program: p, law: r.lawful(forward), from: r.farMAC})
 	}
 	return all
 }
@@ -118,7 +119,7 @@ func (r *forwardRig) rigged(t testing.TB) (all []*trial) {
 // FuzzForward sends any frame through the programs, with services forwarded.
 func FuzzForward(f *testing.F) {
 	r := newFuzzRig(f)
-	fuzz(f, r.rigged(f), forwardSeeds())
+	fuzz(f, r.rigged(f, r.direct), forwardSeeds())
 }
 
 // TestRandomForward is a short fuzzing run without a fuzzer: the same frames
@@ -127,7 +128,7 @@ func TestRandomForward(t *testing.T) {
 	const seed = 11
 	r := newFuzzRig(t)
 	before := r.tally(t, rows4).Packets
-	packets := random(t, r.rigged(t), forwardSeeds(), seed)
+	packets := random(t, r.rigged(t, r.direct), forwardSeeds(), seed)
 	if got := r.tally(t, rows4).Packets - before; got < uint64(packets)/50 {
 		t.Errorf("%d of %d packets went to the first server", got, packets)
 	}
