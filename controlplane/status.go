@@ -68,7 +68,7 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		pool, _ := st.Config.Pool(c.Pool)
 		decided := st.Services[c.Name]
 		service := api.Service{
-			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: decided.Page, Backup: c.Sorry.Pool,
+			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: decided.Page, Outage: c.Sorry.Page, Backup: c.Sorry.Pool,
 			Override: override(decided.Override),
 			Mode:     decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),
