@@ -47,6 +47,7 @@ func (s *Server) Status(context.Context) api.Status {
 	out.FlowTable = load.Table
 	out.Servers = servers(st, load)
 	out.Services = services(st, verdicts, load, out)
+	out.Pages = pages(st)
 	for i, service := range out.Services {
 		out.Services[i].Shed = s.shedding(st.Services[service.Name])
 	}

@@ -19,6 +19,7 @@ type Status struct {
 	FlowTable      *FlowTable `json:"flow_table,omitempty"`      // of the eBPF engine
 
 	Services    []Service          `json:"services"`
+	Pages       []Page             `json:"pages,omitempty"` // of the services
 	Servers     []Server           `json:"servers"`
 	Probes      []Probe            `json:"probes"`
 	Lateness    Lateness           `json:"lateness"`
