@@ -52,6 +52,9 @@ func Inherit(ctx context.Context, in io.Reader) error {
 	if err := json.NewDecoder(in).Decode(&p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
+	if file, ok := in.(io.Closer); ok {
+		_ = file.Close() // it has keys, and nobody is to read it again
+	}
 	limits := DefaultLimits()
 	var err error
 	if limits.Connections, err = bound(limits.Connections, p.descriptors()); err != nil {
