@@ -5,6 +5,7 @@
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 60s
+FUZZED ?= 10000000
 CI       ?=
 export CI
 export CGO_ENABLED ?= 0
@@ -24,7 +25,7 @@ unit        = $(shell go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+/($(subst $(sp
 python_dirs = $(wildcard /usr/lib/python3.*)
 LINT       := go tool -modfile=tools/lint/go.mod golangci-lint
 
-.PHONY: all build generate fmt lint check test test-unit test-root test-vm demo bench fuzz clean help
+.PHONY: all build generate fmt lint check test test-unit test-root test-vm demo bench fuzz fuzz-bpf clean help
 
 all: build ## the same as build
 
@@ -92,6 +93,9 @@ fuzz: ## each fuzzer for FUZZTIME (60s)
 			go test -C "$$dir" -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x . || exit 1; \
 		done || exit 1; \
 	done
+
+fuzz-bpf: ## FUZZED (10000000) mutated packets through each program of bpf/: needs root
+	go test -run '^TestRandom' -timeout 4h -v ./bpf -fuzzed $(FUZZED)
 
 clean: ## remove what was built
 	rm -rf bin

@@ -129,7 +129,7 @@ func (e *Engine) Attached() ([]Attachment, error) {
 		a := Attachment{Interface: name, NoXDP: e.reason(name)}
 		if iface, err := netlink.LinkByName(name); err == nil {
 			a.Index = iface.Attrs().Index
-			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index)
+			a.XDP = e.running(name, kindXDP, e.MaitredXdp, a.Index) || e.running(name, kindXDP, e.MaitredXdpFrags, a.Index)
 			a.TC = e.runningTC(iface, e.ingress())
 			if vlan, err := hasVLAN(a.Index); a.XDP && err == nil && vlan {
 				a.TC = false // for Attach to see to it
@@ -172,9 +172,17 @@ func (e *Engine) attachXDP(name string, index int, vlan bool) error {
 	if vlan {
 		return errors.Join(errVLAN, e.unpinLink(name, kindXDP))
 	}
-	return e.attachLink(name, kindXDP, e.MaitredXdp, index, func() (link.Link, error) {
-		return link.AttachXDP(link.XDPOptions{Program: e.MaitredXdp, Interface: index, Flags: link.XDPDriverMode})
-	})
+	attach := func(p *ebpf.Program) error {
+		return e.attachLink(name, kindXDP, p, index, func() (link.Link, error) {
+			return link.AttachXDP(link.XDPOptions{Program: p, Interface: index, Flags: link.XDPDriverMode})
+		})
+	}
+	// What a driver takes for large frames it may take at a price, or not at all.
+	err := attach(e.MaitredXdp)
+	if err == nil || attach(e.MaitredXdpFrags) == nil {
+		return nil
+	}
+	return err
 }
 
 // attachLink moves a pinned link to the program, or makes and pins a new one

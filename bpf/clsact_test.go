@@ -12,7 +12,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/kernel"
 	"github.com/maitred-lb/maitred/test/netlab"
@@ -50,7 +49,7 @@ func TestClsactLeavesOthersAlone(t *testing.T) {
 			return err
 		}
 		h := e.ingress()
-		if err := addForeignFilter(dev, other); err != nil {
+		if err := addFilter(dev, other, "theirs"); err != nil {
 			return err
 		}
 		for range 2 { // the second finds it done
@@ -124,21 +123,6 @@ func tryProbe(t *testing.T, e *Engine, attach func(netlink.Link) error) error {
 		}
 	}
 	return nil
-}
-
-func addForeignFilter(dev netlink.Link, p *ebpf.Program) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: dev.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-	if err := netlink.QdiscAdd(qdisc); err != nil {
-		return err
-	}
-	return netlink.FilterAdd(&netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: dev.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1,
-		},
-		Fd: p.FD(), Name: "theirs", DirectAction: true,
-	})
 }
 
 func filterNames(t *testing.T, dev netlink.Link) (names []string) {

@@ -69,6 +69,8 @@ STEP(judge, svc &&r, judge(f, p, svc, r, mode), const struct service *svc,
      struct reply *r, enum service_mode mode)
 STEP(judge_new, svc &&r, judge_new(f, p, svc, r, mode),
      const struct service *svc, struct reply *r, enum service_mode mode)
+STEP(paced, svc &&r, paced(f, p, svc, r, mode), const struct service *svc,
+     struct reply *r, enum service_mode mode)
 STEP(speak, r, speak(f, p, r), struct reply *r)
 STEP(datagram, true, on_datagram(f, p, page), __u32 page)
 STEP(answer, r, answer(f, p, r, v), const struct reply *r, enum verdict v)
@@ -81,6 +83,26 @@ STEP(requote, true, requote(f, p))
 STEP(expired, true, icmp_expired(f, p))
 STEP(no_port, true, icmp_no_port(f, p))
 STEP(too_big, true, icmp_too_big(f, p, mtu), __u32 mtu)
+
+/* Sends all segments of a burst but the last, which the frame then is. */
+static __always_inline enum verdict
+burst(const struct frame *f, struct packet *p, struct reply *r, enum verdict v)
+{
+	for (int i = 0; i < BURST_MAX; i++) {
+		bool last = burst_last(r);
+
+		if (answer_tc(f->ctx, p, r, v) != v)
+			return DROP_ERROR;
+		if (last)
+			return v;
+		/* What does not get away is lost, as on any way. */
+		bpf_clone_redirect(f->ctx, frame_interface(f), 0);
+		burst_next(p, r);
+	}
+	return v;
+}
+
+STEP(burst, r, burst(f, p, r, v), struct reply *r, enum verdict v)
 
 /*
  * Delivers the packet to the way's server. Where it has not got there yet, the
@@ -162,6 +184,8 @@ serve(const struct frame *f, struct packet *p, struct way *w, struct reply *r)
 	if (v == SPEAK)
 		v = p->protocol == IPPROTO_TCP ? DO(speak, f, p, r) :
 						 DO(datagram, f, p, r->page);
+	if (v == PACED)
+		v = DO(paced, f, p, svc, r, mode);
 	/* Without a page flows that are known go on, and nothing is begun. */
 	w->closed = v == PASS_NO_PAGE;
 	if (v == PASS_SERVED || v == PASS_LINGER || v == PASS_ORPHAN ||
@@ -227,7 +251,9 @@ static __always_inline int direct(const struct frame *f)
 		else
 			v = serve(f, &p, &w, &r);
 	}
-	if (r.flags)
+	if (!f->xdp && r.end)
+		v = burst_tc(f->ctx, &p, &r, v);
+	else if (r.flags)
 		v = DO(answer, f, &p, &r, v);
 	else if (!f->xdp && v == ANSWER_EXPIRED)
 		v = expired_tc(f->ctx, &p);
@@ -253,6 +279,23 @@ int maitred_xdp(struct xdp_md *ctx)
 	struct frame f = { .ctx = ctx, .xdp = true };
 
 	return direct(&f);
+}
+
+/*
+ * For interfaces whose frames are too large for one buffer: their drivers take no
+ * program that has not said that it can do with a part. Such a frame is tc's, and all
+ * that comes of maitred_xdp sees frames that are whole.
+ */
+SEC("xdp.frags")
+int maitred_xdp_frags(struct xdp_md *ctx)
+{
+	struct frame f = { .ctx = ctx, .xdp = true };
+	__u32 bytes = bpf_xdp_get_buff_len(ctx);
+
+	if (bytes == frame_length(&f))
+		return direct(&f);
+	count(0, PASS_DEFERRED, bytes);
+	return frame_pass(&f);
 }
 
 SEC("tc")

@@ -205,7 +205,7 @@ type DirectorPage struct {
 	Speech   DirectorSpeech
 	Burst    uint32
 	Variants uint32
-	Pad      uint32
+	Alike    uint32
 	Variant  [31]DirectorVariant
 	Sums     [32768]uint32
 	Bytes    [67584]uint8
@@ -240,6 +240,24 @@ type DirectorRoute struct {
 	Target    [6]uint8
 	Source    [6]uint8
 	Xdp       uint32
+}
+
+type DirectorScan struct {
+	_         structs.HostLayout
+	Host      uint64
+	Digest    uint64
+	Coding    uint64
+	Parameter uint64
+	State     uint32
+	Length    uint32
+	At        uint32
+	Named     uint8
+	Dot       uint8
+	Bracket   uint8
+	Zero      uint8
+	Accepted  uint32
+	Refused   uint32
+	Bytes     [2056]uint8
 }
 
 type DirectorServer struct {
@@ -397,37 +415,41 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	DirectorMapBacks         = "backs"
-	DirectorMapBindings      = "bindings"
-	DirectorMapCounters      = "counters"
-	DirectorMapDevices       = "devices"
-	DirectorMapFlows         = "flows"
-	DirectorMapForwarding    = "forwarding"
-	DirectorMapForwards      = "forwards"
-	DirectorMapFragments     = "fragments"
-	DirectorMapFresh         = "fresh"
-	DirectorMapFreshBudget   = "fresh_budget"
-	DirectorMapLeads         = "leads"
-	DirectorMapMarks         = "marks"
-	DirectorMapPageIndex     = "page_index"
-	DirectorMapPages         = "pages"
-	DirectorMapPathMtus      = "path_mtus"
-	DirectorMapPulse         = "pulse"
-	DirectorMapResets        = "resets"
-	DirectorMapRings         = "rings"
-	DirectorMapRoutes        = "routes"
-	DirectorMapServers       = "servers"
-	DirectorMapServices      = "services"
-	DirectorMapSettings      = "settings"
-	DirectorMapTallies       = "tallies"
-	DirectorMapTurns         = "turns"
-	DirectorMapTwices        = "twices"
-	DirectorMapUnnoted       = "unnoted"
-	DirectorProgMaitredProbe = "maitred_probe"
-	DirectorProgMaitredPulse = "maitred_pulse"
-	DirectorProgMaitredTc    = "maitred_tc"
-	DirectorProgMaitredXdp   = "maitred_xdp"
-	DirectorVarPageType      = "page_type"
+	DirectorMapBacks            = "backs"
+	DirectorMapBindings         = "bindings"
+	DirectorMapBursts           = "bursts"
+	DirectorMapCounters         = "counters"
+	DirectorMapDeferrals        = "deferrals"
+	DirectorMapDevices          = "devices"
+	DirectorMapFlows            = "flows"
+	DirectorMapForwarding       = "forwarding"
+	DirectorMapForwards         = "forwards"
+	DirectorMapFragments        = "fragments"
+	DirectorMapFresh            = "fresh"
+	DirectorMapFreshBudget      = "fresh_budget"
+	DirectorMapLeads            = "leads"
+	DirectorMapMarks            = "marks"
+	DirectorMapPageIndex        = "page_index"
+	DirectorMapPages            = "pages"
+	DirectorMapPathMtus         = "path_mtus"
+	DirectorMapPulse            = "pulse"
+	DirectorMapResets           = "resets"
+	DirectorMapRings            = "rings"
+	DirectorMapRoutes           = "routes"
+	DirectorMapScans            = "scans"
+	DirectorMapServers          = "servers"
+	DirectorMapServices         = "services"
+	DirectorMapSettings         = "settings"
+	DirectorMapTallies          = "tallies"
+	DirectorMapTurns            = "turns"
+	DirectorMapTwices           = "twices"
+	DirectorMapUnnoted          = "unnoted"
+	DirectorProgMaitredProbe    = "maitred_probe"
+	DirectorProgMaitredPulse    = "maitred_pulse"
+	DirectorProgMaitredTc       = "maitred_tc"
+	DirectorProgMaitredXdp      = "maitred_xdp"
+	DirectorProgMaitredXdpFrags = "maitred_xdp_frags"
+	DirectorVarPageType         = "page_type"
 )
 
 // LoadDirector returns the embedded CollectionSpec for Director.
@@ -472,10 +494,11 @@ type DirectorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DirectorProgramSpecs struct {
-	MaitredProbe *ebpf.ProgramSpec `ebpf:"maitred_probe"`
-	MaitredPulse *ebpf.ProgramSpec `ebpf:"maitred_pulse"`
-	MaitredTc    *ebpf.ProgramSpec `ebpf:"maitred_tc"`
-	MaitredXdp   *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
+	MaitredProbe    *ebpf.ProgramSpec `ebpf:"maitred_probe"`
+	MaitredPulse    *ebpf.ProgramSpec `ebpf:"maitred_pulse"`
+	MaitredTc       *ebpf.ProgramSpec `ebpf:"maitred_tc"`
+	MaitredXdp      *ebpf.ProgramSpec `ebpf:"maitred_xdp"`
+	MaitredXdpFrags *ebpf.ProgramSpec `ebpf:"maitred_xdp_frags"`
 }
 
 // DirectorMapSpecs contains maps before they are loaded into the kernel.
@@ -484,7 +507,9 @@ type DirectorProgramSpecs struct {
 type DirectorMapSpecs struct {
 	Backs       *ebpf.MapSpec `ebpf:"backs"`
 	Bindings    *ebpf.MapSpec `ebpf:"bindings"`
+	Bursts      *ebpf.MapSpec `ebpf:"bursts"`
 	Counters    *ebpf.MapSpec `ebpf:"counters"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Devices     *ebpf.MapSpec `ebpf:"devices"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Forwarding  *ebpf.MapSpec `ebpf:"forwarding"`
@@ -501,6 +526,7 @@ type DirectorMapSpecs struct {
 	Resets      *ebpf.MapSpec `ebpf:"resets"`
 	Rings       *ebpf.MapSpec `ebpf:"rings"`
 	Routes      *ebpf.MapSpec `ebpf:"routes"`
+	Scans       *ebpf.MapSpec `ebpf:"scans"`
 	Servers     *ebpf.MapSpec `ebpf:"servers"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
@@ -539,7 +565,9 @@ func (o *DirectorObjects) Close() error {
 type DirectorMaps struct {
 	Backs       *ebpf.Map `ebpf:"backs"`
 	Bindings    *ebpf.Map `ebpf:"bindings"`
+	Bursts      *ebpf.Map `ebpf:"bursts"`
 	Counters    *ebpf.Map `ebpf:"counters"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Devices     *ebpf.Map `ebpf:"devices"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Forwarding  *ebpf.Map `ebpf:"forwarding"`
@@ -556,6 +584,7 @@ type DirectorMaps struct {
 	Resets      *ebpf.Map `ebpf:"resets"`
 	Rings       *ebpf.Map `ebpf:"rings"`
 	Routes      *ebpf.Map `ebpf:"routes"`
+	Scans       *ebpf.Map `ebpf:"scans"`
 	Servers     *ebpf.Map `ebpf:"servers"`
 	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
@@ -569,7 +598,9 @@ func (m *DirectorMaps) Close() error {
 	return _DirectorClose(
 		m.Backs,
 		m.Bindings,
+		m.Bursts,
 		m.Counters,
+		m.Deferrals,
 		m.Devices,
 		m.Flows,
 		m.Forwarding,
@@ -586,6 +617,7 @@ func (m *DirectorMaps) Close() error {
 		m.Resets,
 		m.Rings,
 		m.Routes,
+		m.Scans,
 		m.Servers,
 		m.Services,
 		m.Settings,
@@ -607,10 +639,11 @@ type DirectorVariables struct {
 //
 // It can be passed to LoadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DirectorPrograms struct {
-	MaitredProbe *ebpf.Program `ebpf:"maitred_probe"`
-	MaitredPulse *ebpf.Program `ebpf:"maitred_pulse"`
-	MaitredTc    *ebpf.Program `ebpf:"maitred_tc"`
-	MaitredXdp   *ebpf.Program `ebpf:"maitred_xdp"`
+	MaitredProbe    *ebpf.Program `ebpf:"maitred_probe"`
+	MaitredPulse    *ebpf.Program `ebpf:"maitred_pulse"`
+	MaitredTc       *ebpf.Program `ebpf:"maitred_tc"`
+	MaitredXdp      *ebpf.Program `ebpf:"maitred_xdp"`
+	MaitredXdpFrags *ebpf.Program `ebpf:"maitred_xdp_frags"`
 }
 
 func (p *DirectorPrograms) Close() error {
@@ -619,6 +652,7 @@ func (p *DirectorPrograms) Close() error {
 		p.MaitredPulse,
 		p.MaitredTc,
 		p.MaitredXdp,
+		p.MaitredXdpFrags,
 	)
 }
 

@@ -20,6 +20,7 @@ type network struct {
 	random   *rand.Rand
 	loss     float64
 	ordered  bool // no frame overtakes another
+	least    int  // time on the way, which at most doubles; 0: 1 to 20
 	now, due int
 	events   events
 	answers  int
@@ -58,7 +59,10 @@ func (n *network) carry(frame []byte, toClient bool) {
 	}
 	for range copies {
 		delay := 10
-		if !n.ordered {
+		switch {
+		case n.least > 0:
+			delay = n.least + n.random.IntN(n.least)
+		case !n.ordered:
 			delay = 1 + n.random.IntN(20)
 		}
 		if n.random.Float64() >= n.loss {

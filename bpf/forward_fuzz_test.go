@@ -5,9 +5,7 @@ package bpf
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/maitred-lb/maitred/test/packet"
@@ -28,34 +26,28 @@ func newFuzzRig(t testing.TB) *forwardRig {
 	return r
 }
 
-// lawful says what is wrong with what a program did to a frame, if anything: what
-// is forwarded must be the frame with a hop less, on its way to a server.
-func (r *forwardRig) lawful(t testing.TB, p program, frame []byte) error {
-	verdict, out, err := r.observe(t, p, frame)
-	switch {
-	case errors.Is(err, errUncounted):
-		return nil
-	case err != nil:
-		return err
-	case verdict == DirectorVerdictDROP_ERROR:
-		return errors.New("DROP_ERROR")
-	case verdict == DirectorVerdictPASS_DEFERRED && p.name != "xdp":
-		return errors.New("tc deferred it to nobody")
-	case verdict <= DirectorVerdictPASS_DEFERRED && !bytes.Equal(out, frame):
-		return fmt.Errorf("%s, and changed: %x", r.names[verdict], out)
-	case verdict == DirectorVerdictFORWARD_FLOW || verdict == DirectorVerdictFORWARD_OPEN:
-		return r.lawfulForward(frame, out)
-	case verdict == DirectorVerdictANSWER_EXPIRED || verdict == DirectorVerdictANSWER_TOO_BIG:
-		return lawfulError(frame, out)
-	case p.expected(verdict) == p.send:
-		return r.lawfulAnswer(frame, out, verdict)
+// lawful is the law of a rig that forwards as forward says.
+func (r *forwardRig) lawful(forward law) law {
+	return func(frame, out []byte, d deed) error {
+		switch {
+		case d == forwarded:
+			return forward(frame, out, d)
+		case d == answered && isICMP(out):
+			return lawfulError(frame, out)
+		}
+		return r.rig.lawful(frame, out, d)
 	}
-	return nil
 }
 
-// lawfulForward compares all but the checksum of IPv4, which is to be right if
-// it was right before.
-func (r *forwardRig) lawfulForward(frame, out []byte) error {
+// isICMP tells an error from any other answer.
+func isICMP(frame []byte) bool {
+	p, err := packet.Parse(frame)
+	return err == nil && p.ICMP != nil
+}
+
+// direct wants the frame with a hop less, on its way to a server. The checksum of
+// IPv4 is to be right if it was right before.
+func (r *forwardRig) direct(frame, out []byte, _ deed) error {
 	if len(out) < 14 {
 		return fmt.Errorf("no frame: %x", out)
 	}
@@ -111,44 +103,32 @@ func forwardSeeds() [][]byte {
 	return frames
 }
 
-// FuzzForward sends any frame through both programs, with services forwarded.
+// rigged is every program of the rig, on trial: frames for the third are those of a
+// check, and are sent to a server or nowhere.
+func (r *forwardRig) rigged(t testing.TB, forward law) (all []*trial) {
+	const mark = 0x6d00
+	put(t, r.Marks, uint32(mark), uint32(rows4))
+	frags := r.programs()[0]
+	frags.prog = r.MaitredXdpFrags
+	for _, p := range append(r.programs(), r.probe(mark), frags) {
+		all = append(all, &trial{rig: r.rig, program: p, law: r.lawful(forward), from: r.farMAC})
+	}
+	return all
+}
+
+// FuzzForward sends any frame through the programs, with services forwarded.
 func FuzzForward(f *testing.F) {
 	r := newFuzzRig(f)
-	for _, frame := range forwardSeeds() {
-		f.Add(frame)
-	}
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		if len(frame) < 14 || len(frame) > 3000 {
-			return
-		}
-		for _, p := range r.programs() {
-			if err := r.lawful(t, p, frame); err != nil {
-				t.Errorf("%s: %v\n%x", p.name, err, frame)
-			}
-		}
-	})
+	fuzz(f, r.rigged(f, r.direct), forwardSeeds())
 }
 
 // TestRandomForward is a short fuzzing run without a fuzzer: the same frames
 // each time.
 func TestRandomForward(t *testing.T) {
-	r := newFuzzRig(t)
 	const seed = 11
-	packets := 20000
-	if testing.Short() {
-		packets = 4000
-	}
-	random := rand.New(rand.NewPCG(seed, seed))
-	frames := forwardSeeds()
+	r := newFuzzRig(t)
 	before := r.tally(t, rows4).Packets
-	for i := range packets {
-		frame := mutate(random, frames[random.IntN(len(frames))])
-		for _, p := range r.programs() {
-			if err := r.lawful(t, p, frame); err != nil {
-				t.Fatalf("seed %d, packet %d, %s: %v\n%x", seed, i, p.name, err, frame)
-			}
-		}
-	}
+	packets := random(t, r.rigged(t, r.direct), forwardSeeds(), seed)
 	if got := r.tally(t, rows4).Packets - before; got < uint64(packets)/50 {
 		t.Errorf("%d of %d packets went to the first server", got, packets)
 	}

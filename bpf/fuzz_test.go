@@ -3,7 +3,7 @@
 package bpf
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -38,92 +38,41 @@ func seedFrames() [][]byte {
 	return frames
 }
 
-// lawful says what is wrong with what a program did to a frame, if anything:
-// the verdict must be one of its own, exactly one counted, an answer whole and
-// with right sums, and larger than the frame only for a valid cookie.
-func (r *rig) lawful(t testing.TB, p program, frame []byte) error {
-	verdict, out, err := r.observe(t, p, frame)
-	switch {
-	case errors.Is(err, errUncounted):
-		return nil
-	case err != nil:
-		return err
-	case verdict == DirectorVerdictDROP_ERROR || verdict == DirectorVerdictPASS_DEFERRED:
-		return fmt.Errorf("%s: the frame could not be made an answer", r.names[verdict])
-	case p.expected(verdict) != p.send:
-		return nil
+// lawful says what is wrong with what a program made of a frame that it did not
+// drop, if anything: it is as it was, or an answer that is whole, has right sums,
+// and is larger than the frame only for a valid cookie.
+func (r *rig) lawful(frame, out []byte, d deed) error {
+	switch d {
+	case passed:
+		if !bytes.Equal(out, frame) {
+			return fmt.Errorf("passed, and changed: %x", out)
+		}
+	case answered:
+		return r.lawfulAnswer(frame, out)
+	case forwarded:
+		return fmt.Errorf("forwarded: %x", out)
+	case dropped:
 	}
-	return r.lawfulAnswer(frame, out, verdict)
+	return nil
 }
 
-// observe runs a frame, and gives the one verdict that was counted since the last
-// one that it ran, and the frame as it was left. errUncounted: XDP passed it for tc
-// to count, or the kernel did not run it.
-func (r *rig) observe(t testing.TB, p program, frame []byte) (DirectorVerdict, []byte, error) {
-	if r.observed == nil {
-		r.observed = r.counts(t)
-	}
-	before := r.observed
-	ret, out, err := p.run(frame)
-	if p.refused(frame, err) {
-		return 0, nil, errUncounted
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	r.observed = r.counts(t)
-	verdict, err := onlyVerdict(before, r.observed, len(frame))
-	if errors.Is(err, errUncounted) && (p.name != "xdp" || ret != p.pass) {
-		return 0, nil, fmt.Errorf("returned %d and counted nothing", int32(ret))
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	if ret != p.expected(verdict) {
-		return 0, nil, fmt.Errorf("returned %d with %s", int32(ret), r.names[verdict])
-	}
-	return verdict, out, nil
-}
-
-var errUncounted = errors.New("not counted here")
-
-func onlyVerdict(before, now counts, length int) (DirectorVerdict, error) {
-	found := -1
-	for i := range now {
-		if now[i] == before[i] {
-			continue
-		}
-		if found >= 0 {
-			return 0, errors.New("counted twice")
-		}
-		if now[i].Packets != before[i].Packets+1 || now[i].Bytes != before[i].Bytes+uint64(length) {
-			return 0, errors.New("counted wrong")
-		}
-		found = i
-	}
-	if found < 0 {
-		return 0, errUncounted
-	}
-	return DirectorVerdict(found % verdictRoom), nil
-}
-
-func (r *rig) lawfulAnswer(frame, out []byte, verdict DirectorVerdict) error {
+func (r *rig) lawfulAnswer(frame, out []byte) error {
 	asked, err := packet.Parse(frame)
 	if err != nil {
-		return fmt.Errorf("%s to what cannot be read: %w", r.names[verdict], err)
+		return fmt.Errorf("an answer to what cannot be read: %w", err)
 	}
 	got, err := packet.Parse(out)
 	if err == nil {
 		err = got.ChecksumsOK()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w: %x", r.names[verdict], err, out)
+		return fmt.Errorf("answer %x: %w", out, err)
 	}
 	if got.TCP == nil || got.TCP.Src != asked.TCP.Dst || got.TCP.Dst != asked.TCP.Src || len(got.Link.Trailer) != 0 {
-		return fmt.Errorf("%s: not the way back: %x", r.names[verdict], out)
+		return fmt.Errorf("not the way back: %x", out)
 	}
 	if proven := r.proven(*asked.TCP); len(out) > len(frame) && !proven {
-		return fmt.Errorf("%s: %d bytes for %d without a cookie", r.names[verdict], len(out), len(frame))
+		return fmt.Errorf("%d bytes for %d without a cookie", len(out), len(frame))
 	}
 	return nil
 }
@@ -142,43 +91,26 @@ func (r *rig) proven(p packet.TCP) bool {
 	return false
 }
 
-// FuzzPackets sends any frame through both programs.
+// FuzzPackets sends any frame through the programs.
 func FuzzPackets(f *testing.F) {
 	r := newRig(f)
-	for _, frame := range seedFrames() {
-		f.Add(frame)
-	}
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		if len(frame) < 14 || len(frame) > 3000 {
-			return // no frame, or more than a test run has room for
-		}
-		for _, p := range r.programs() {
-			if err := r.lawful(t, p, frame); err != nil {
-				t.Errorf("%s: %v\n%x", p.name, err, frame)
-			}
-		}
-	})
+	fuzz(f, r.rigged(), seedFrames())
 }
 
 // TestRandomPackets is a short fuzzing run without a fuzzer: the same frames
 // each time.
 func TestRandomPackets(t *testing.T) {
-	r := newRig(t)
 	const seed = 7
-	packets := 20000
-	if testing.Short() {
-		packets = 4000
+	r := newRig(t)
+	random(t, r.rigged(), seedFrames(), seed)
+}
+
+// rigged is every program of the rig, on trial.
+func (r *rig) rigged() (all []*trial) {
+	for _, p := range append(r.programs(), r.frags()) {
+		all = append(all, &trial{rig: r, program: p, law: r.lawful})
 	}
-	random := rand.New(rand.NewPCG(seed, seed))
-	frames := seedFrames()
-	for i := range packets {
-		frame := mutate(random, frames[random.IntN(len(frames))])
-		for _, p := range r.programs() {
-			if err := r.lawful(t, p, frame); err != nil {
-				t.Fatalf("seed %d, packet %d, %s: %v\n%x", seed, i, p.name, err, frame)
-			}
-		}
-	}
+	return all
 }
 
 // mutate changes some bytes of a copy, most of them in the headers, or its

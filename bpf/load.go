@@ -158,10 +158,11 @@ func (e *Engine) Withdraw() error {
 // runs is decided by the links, so that there need be no atomic swap here.
 func (e *Engine) pinPrograms() error {
 	for name, p := range map[string]*ebpf.Program{
-		DirectorProgMaitredXdp:   e.MaitredXdp,
-		DirectorProgMaitredTc:    e.MaitredTc,
-		DirectorProgMaitredProbe: e.MaitredProbe,
-		DirectorProgMaitredPulse: e.MaitredPulse,
+		DirectorProgMaitredXdp:      e.MaitredXdp,
+		DirectorProgMaitredXdpFrags: e.MaitredXdpFrags,
+		DirectorProgMaitredTc:       e.MaitredTc,
+		DirectorProgMaitredProbe:    e.MaitredProbe,
+		DirectorProgMaitredPulse:    e.MaitredPulse,
 	} {
 		if err := repin(p, filepath.Join(e.dir, name)); err != nil {
 			return err

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 
 	"github.com/maitred-lb/maitred/test/netlab"
 	"github.com/maitred-lb/maitred/test/packet"
@@ -48,7 +46,7 @@ func newNATWire(t *testing.T, vip func(*netlab.Lab) netip.Addr, k natKind, xdp, 
 		Address: words(w.server.Addr()), Port: wirePort(k.port), Method: k.method, State: DirectorServerStateSERVER_UP,
 	})
 	w.ringOf(t, 1)
-	w.attach(t, xdp)
+	w.attach(t, w.lab.Director.Namespace, xdp, "eth0", "srv1")
 	err := errors.Join(
 		w.lab.Client.TxChecksum("eth0", offload), host.TxChecksum("eth0", offload),
 		w.lab.Director.TxChecksum("eth0", false), w.lab.Director.TxChecksum("srv1", false),
@@ -79,34 +77,6 @@ func (w *natWire) forward(t *testing.T, id uint32, protocol uint8, row uint16) {
 	put(t, w.Forwards, id, DirectorForward{Service: endpoint(w.vip, protocol), Slots: 1})
 	put(t, w.Services, endpoint(w.vip, protocol), DirectorService{Id: id})
 	put(t, w.Backs, endpoint(w.server, protocol), DirectorBack{Count: 1, Service: [16]uint16{uint16(id)}})
-}
-
-func (w *natWire) attach(t *testing.T, xdp bool) {
-	t.Helper()
-	err := w.lab.Director.Do(func() error {
-		for _, name := range []string{"eth0", "srv1"} {
-			dev, err := netlink.LinkByName(name)
-			if err != nil {
-				return err
-			}
-			put(t, w.Devices, uint32(dev.Attrs().Index), DirectorDevice{Xdp: 1})
-			if err := attachTC(dev, w.MaitredTc); err != nil {
-				return fmt.Errorf("attach to %s: %w", name, err)
-			}
-			if !xdp {
-				continue
-			}
-			l, err := link.AttachXDP(link.XDPOptions{Program: w.MaitredXdp, Interface: dev.Attrs().Index, Flags: link.XDPDriverMode})
-			if err != nil {
-				return fmt.Errorf("attach XDP to %s: %w", name, err)
-			}
-			t.Cleanup(func() { _ = l.Close() })
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // eachNATWire runs a test for both IP versions, either kind, tc and XDP, with

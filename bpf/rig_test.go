@@ -27,7 +27,6 @@ type rig struct {
 	ringSpec *ebpf.MapSpec
 	names    map[DirectorVerdict]string
 	in       *netlab.Namespace // where frames come in; nil: here
-	observed counts            // when observe ran last
 }
 
 // The services of every rig: ids are rows of counters.
@@ -306,7 +305,7 @@ func (p program) refused(frame []byte, err error) bool {
 	case packet.EtherTypeIPv6:
 		least = link + header6
 	}
-	return errors.Is(err, unix.EINVAL) && p.name == "tc" && (len(frame) == link || len(frame) < least)
+	return errors.Is(err, unix.EINVAL) && p.name != "xdp" && (len(frame) == link || len(frame) < least)
 }
 
 // counts is the counters map, summed over the CPUs.

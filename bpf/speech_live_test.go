@@ -26,21 +26,23 @@ import (
 
 // speechWire is a sorry service that a client reaches over real links.
 type speechWire struct {
-	*natWire
+	*rig
+	lab *netlab.Lab
+	vip netip.AddrPort
 }
 
 // newSpeechWire sets the programs to work. The client leaves its checksums to its
 // device if offload is wished.
 func newSpeechWire(t *testing.T, vip netip.AddrPort, lab *netlab.Lab, page speechPage, xdp, offload bool) *speechWire {
 	t.Helper()
-	w := &speechWire{&natWire{rig: newRig(t), lab: lab, vip: vip}}
+	w := &speechWire{newRig(t), lab, vip}
 	w.putRow(t, 1, page.row())
 	for id, protocol := range map[uint32]uint8{id4: packet.ProtoTCP, idUDP4: packet.ProtoUDP} {
 		put(t, w.Services, endpoint(vip, protocol), DirectorService{
 			Id: id, Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{1, 0},
 		})
 	}
-	w.attach(t, xdp)
+	w.attach(t, lab.Director.Namespace, xdp, "eth0")
 	if err := errors.Join(lab.Client.TxChecksum("eth0", offload), lab.Director.TxChecksum("eth0", false)); err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/test/netlab"
@@ -72,51 +70,6 @@ func newPath(t *testing.T, r *rig, vip func(*netlab.Lab) netip.Addr, k tunnelKin
 	return p
 }
 
-// attach sets the programs on the director's interfaces: tc on all, and XDP on
-// the client's if it is wanted.
-func (p *path) attach(t *testing.T, xdp bool) {
-	t.Helper()
-	err := p.lab.Director.Do(func() error {
-		for _, name := range []string{"eth0", "srv"} {
-			dev, err := netlink.LinkByName(name)
-			if err != nil {
-				return err
-			}
-			put(t, p.Devices, uint32(dev.Attrs().Index), DirectorDevice{Xdp: 1})
-			if err := attachTC(dev, p.MaitredTc); err != nil {
-				return fmt.Errorf("attach to %s: %w", name, err)
-			}
-			if !xdp {
-				continue
-			}
-			l, err := link.AttachXDP(link.XDPOptions{Program: p.MaitredXdp, Interface: dev.Attrs().Index, Flags: link.XDPDriverMode})
-			if err != nil {
-				return fmt.Errorf("attach XDP to %s: %w", name, err)
-			}
-			t.Cleanup(func() { _ = l.Close() })
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func attachTC(dev netlink.Link, prog *ebpf.Program) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: dev.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-	if err := netlink.QdiscAdd(qdisc); err != nil {
-		return err
-	}
-	return netlink.FilterAdd(&netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: dev.Attrs().Index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1,
-		},
-		Fd: prog.FD(), Name: "maitred_tc", DirectAction: true,
-	})
-}
-
 // vips are the service addresses of a lab.
 func vips() map[string]func(*netlab.Lab) netip.Addr {
 	return map[string]func(*netlab.Lab) netip.Addr{
@@ -142,7 +95,7 @@ func works() []work {
 // finished, or the client's kernel would not look at them.
 func (p *path) begin(t *testing.T, w work) {
 	t.Helper()
-	p.attach(t, w.xdp)
+	p.attach(t, p.lab.Director.Namespace, w.xdp, "eth0", "srv")
 	if err := errors.Join(p.lab.Client.TxChecksum("eth0", w.offload), p.lab.Director.TxChecksum("eth0", false)); err != nil {
 		t.Fatal(err)
 	}

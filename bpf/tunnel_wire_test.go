@@ -60,7 +60,7 @@ func (l *lane) plug(t *testing.T) wire {
 		t.Fatal(err)
 	}
 	l.device = uint32(dev.Attrs().Index)
-	if err := director.Do(func() error { return attachTC(dev, l.MaitredTc) }); err != nil {
+	if err := director.Do(func() error { return addFilter(dev, l.MaitredTc, "maitred_tc") }); err != nil {
 		t.Fatal(err)
 	}
 	end, err := far.Netlink().LinkByName("eth0")

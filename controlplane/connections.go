@@ -39,7 +39,10 @@ type Flow struct {
 
 // Load counts connections. What is missing was not told.
 type Load struct {
-	Servers  map[state.ServerID]api.Traffic
+	Servers map[state.ServerID]api.Traffic
+	// Open counts the connections of a server that are neither over nor just begun.
+	Open     map[state.ServerID]int
+	OpenOf   map[config.Virtual]int    // and of a service
 	Services map[config.Virtual]int    // active connections
 	Opened   map[config.Virtual]uint64 // connections that there were, where nobody else counts them
 	Table    *api.FlowTable

@@ -36,7 +36,10 @@ func flowOf(f maps.Flow) Flow {
 
 // Load implements Traffic. What is of now is as the last sweep found it.
 func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
-	out := Load{Servers: map[state.ServerID]api.Traffic{}, Services: map[config.Virtual]int{}}
+	out := Load{
+		Servers: map[state.ServerID]api.Traffic{}, Services: map[config.Virtual]int{},
+		Open: map[state.ServerID]int{}, OpenOf: map[config.Virtual]int{},
+	}
 	census, swept := t.table.Census()
 	if !swept.IsZero() {
 		out.Table = &api.FlowTable{
@@ -47,6 +50,9 @@ func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
 	for key, n := range census.ByService {
 		out.Services[reconcile.VirtualOf(key)] = n
 	}
+	for key, n := range census.OpenByService {
+		out.OpenOf[reconcile.VirtualOf(key)] = n
+	}
 	tallies, err := t.table.Tallies()
 	if err != nil {
 		return out, err
@@ -55,6 +61,7 @@ func (t ebpfFlows) Load(cfg *config.Config) (Load, error) {
 		n := tallies[id]
 		sum := out.Servers[name]
 		sum.Active += census.Flows[id]
+		out.Open[name] += census.Open[id]
 		sum.Flows += n.Flows
 		sum.Packets += n.Packets
 		sum.Bytes += n.Bytes

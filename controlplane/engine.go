@@ -9,7 +9,6 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/reconcile"
-	"github.com/maitred-lb/maitred/controlplane/sorryserver"
 	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
@@ -21,7 +20,7 @@ type engine struct {
 	log  *slog.Logger
 	ways *ways // to the servers; nil where nobody asks
 	// local is the sorry server of this machine; nil: there is none.
-	local interface{ Set([]sorryserver.Want) }
+	local local
 
 	mu   sync.Mutex
 	last *state.State  // guarded by mu; nil until the first Update

@@ -137,6 +137,7 @@ func (t ipvsFlows) Load(cfg *config.Config) (Load, error) {
 		return Load{}, err
 	}
 	out := Load{Servers: map[state.ServerID]api.Traffic{}, Services: map[config.Virtual]int{}, Opened: map[config.Virtual]uint64{}}
+	out.Open, out.OpenOf = map[state.ServerID]int{}, map[config.Virtual]int{}
 	for _, service := range cfg.Services {
 		for _, part := range service.ByPool() {
 			pool, _ := cfg.Pool(part.Pool)
@@ -146,6 +147,8 @@ func (t ipvsFlows) Load(cfg *config.Config) (Load, error) {
 					id := state.ServerID{Pool: pool.Name, Name: server.Name}
 					out.Servers[id] = added(out.Servers[id], counts)
 					out.Services[v] += counts.Active
+					out.Open[id] += counts.Active
+					out.OpenOf[v] += counts.Active
 					out.Opened[v] += counts.Total
 				}
 			}

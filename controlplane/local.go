@@ -13,6 +13,12 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
+// local is the sorry server of this machine.
+type local interface {
+	Set(sites []sorryserver.Want) // returns at once
+	Trouble() string              // what is not as it is wanted; empty: nothing
+}
+
 // sorryCommand is this program as the sorry server of this machine, whatever has
 // become of its file.
 func sorryCommand() []string { return []string{"/proc/self/exe", "sorry-server", "--inherit"} }

@@ -121,7 +121,7 @@ func (m *meter) loads(st state.State, services []config.Service, load Load, read
 		sum := sums[c.Given()]
 		sum.NewPerSecond += readings[c.Name].since(before)
 		for _, v := range c.Virtuals() {
-			sum.Connections += load.Services[v]
+			sum.Connections += load.OpenOf[v]
 		}
 		sums[c.Given()] = sum
 	}
@@ -147,7 +147,7 @@ func overloaded(st state.State, c config.Service, load Load) bool {
 		if st.Servers[id].Verdict != state.VerdictUp {
 			continue
 		}
-		if up++; server.UpperThreshold == 0 || load.Servers[id].Active < server.UpperThreshold {
+		if up++; server.UpperThreshold == 0 || load.Open[id] < server.UpperThreshold {
 			return false
 		}
 	}

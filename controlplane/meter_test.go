@@ -31,7 +31,7 @@ type metering struct {
 
 func newMetering(cfg *config.Config) *metering {
 	m := &metering{decider: newDecider(api.NewEvents(), slog.New(slog.DiscardHandler)), now: time.Unix(1000, 0)}
-	m.load = Load{Services: map[config.Virtual]int{}, Opened: map[config.Virtual]uint64{}, Servers: map[state.ServerID]api.Traffic{}}
+	m.load = Load{OpenOf: map[config.Virtual]int{}, Opened: map[config.Virtual]uint64{}}
 	m.syn = map[config.Virtual]SYNs{}
 	m.decider.setProbes, m.decider.update = func([]checkers.Probe) {}, func(state.State) { m.updates++ }
 	m.meter = newMeter(Parts{
@@ -70,7 +70,7 @@ func TestMeterTellsOfConnectionsAndRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMetering(limited())
 		v := m.decider.snapshot.Load().Config.Services[0].Virtuals()[0]
-		m.load.Services[v], m.load.Opened[v], m.syn[v] = 99, 1000, SYNs{Opened: 7}
+		m.load.OpenOf[v], m.load.Opened[v], m.syn[v] = 99, 1000, SYNs{Opened: 7}
 		m.second(t)
 		if len(m.heard) != 0 {
 			t.Fatalf("a first reading has no rate, told %v", m.heard)
@@ -101,18 +101,18 @@ func TestMeterLeavesTheKernelAlone(t *testing.T) {
 		before := m.updates
 		v := m.decider.snapshot.Load().Config.Services[0].Virtuals()[0]
 		for n := range 5 {
-			m.load.Services[v] = n
+			m.load.OpenOf[v] = n
 			m.second(t)
 		}
 		if m.updates != before || len(m.heard) != 4 {
 			t.Errorf("%d updates for %d loads", m.updates-before, len(m.heard))
 		}
-		m.load.Services[v] = 100
+		m.load.OpenOf[v] = 100
 		m.second(t)
 		if m.updates != before+1 || m.mode() != state.ModeShed {
 			t.Errorf("%d updates, mode %v", m.updates-before, m.mode())
 		}
-		m.load.Services[v] = 110 // another reason, and the same decision
+		m.load.OpenOf[v] = 110 // another reason, and the same decision
 		m.second(t)
 		if m.updates != before+1 {
 			t.Errorf("%d updates", m.updates-before)
@@ -151,7 +151,7 @@ func TestMeterSumsUpFamilies(t *testing.T) {
 		six.Addresses = []netip.Addr{netip.MustParseAddr("2001:db8::10")}
 		cfg.Services = []config.Service{four, six}
 		m := newMetering(cfg)
-		m.load.Services[four.Virtuals()[0]], m.load.Services[six.Virtuals()[0]] = 30, 12
+		m.load.OpenOf[four.Virtuals()[0]], m.load.OpenOf[six.Virtuals()[0]] = 30, 12
 		m.second(t)
 		m.syn[four.Virtuals()[0]], m.syn[six.Virtuals()[0]] = SYNs{Opened: 1}, SYNs{TurnedAway: 2}
 		m.second(t)
@@ -188,11 +188,7 @@ func TestOverloaded(t *testing.T) {
 				events = append(events, state.Probed{Transition: up(server)})
 			}
 			st, _ := state.Apply(state.New(), time.Now(), events...)
-			load := Load{Servers: map[state.ServerID]api.Traffic{}}
-			for id, n := range tc.active {
-				load.Servers[id] = api.Traffic{Active: n}
-			}
-			if got := overloaded(st, cfg.Services[0], load); got != tc.want {
+			if got := overloaded(st, cfg.Services[0], Load{Open: tc.active}); got != tc.want {
 				t.Errorf("%v, want %v", got, tc.want)
 			}
 		})
@@ -206,7 +202,7 @@ func TestMeterThatFailsLeavesThingsAsTheyAre(t *testing.T) {
 		m := newMetering(limited())
 		v := m.decider.snapshot.Load().Config.Services[0].Virtuals()[0]
 		m.second(t)
-		m.load.Services[v] = 500
+		m.load.OpenOf[v] = 500
 		m.second(t)
 		if m.mode() != state.ModeShed {
 			t.Fatalf("mode %v", m.mode())

@@ -31,7 +31,11 @@ func (e *engine) Slots(s state.State, v config.Virtual) (map[kernel.ServerID]int
 func (e *engine) Notices() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Sorted(maps.Keys(e.told))
+	notices := slices.Sorted(maps.Keys(e.told))
+	if e.local != nil && e.local.Trouble() != "" {
+		notices = append(notices, "the sorry server of this machine: "+e.local.Trouble())
+	}
+	return notices
 }
 
 // Ring tells how the new flows of a service are shared out. It is of the service's

@@ -110,10 +110,16 @@ func (s *Server) recall(cfg *config.Config) []state.Event {
 // meant lists the services that a word is for, as the file names them. What can't be
 // done to a service is an error where it is named, and passed over where it is one of many.
 func meant(w api.Word, o state.Override, cfg *config.Config) ([]string, error) {
-	known, cannot := map[string]bool{}, map[string]bool{}
+	known, cannot := map[string]bool{}, map[string]string{}
+	shown, paged := cfg.Page(w.Page)
 	for _, c := range cfg.Services {
 		known[c.Given()] = true
-		cannot[c.Given()] = o.Mode == state.OverrideShed && c.Protocol != config.TCP
+		switch {
+		case o.Mode == state.OverrideShed && c.Protocol != config.TCP:
+			cannot[c.Given()] = "no connection can be turned away"
+		case paged && !shown.Suits(c.Protocol):
+			cannot[c.Given()] = fmt.Sprintf("it cannot show page %s, of protocol %s", shown.Name, shown.Protocol)
+		}
 	}
 	all := slices.Sorted(maps.Keys(known))
 	patterns := w.Services
@@ -129,9 +135,9 @@ func meant(w api.Word, o state.Override, cfg *config.Config) ([]string, error) {
 			case err != nil:
 				return nil, &api.FilterError{Text: fmt.Sprintf("%q is no pattern of names", pattern)}
 			case !matches:
-			case cannot[name] && !many:
-				return nil, &api.FilterError{Text: fmt.Sprintf("service %s is not of tcp: no connection can be turned away", name)}
-			case !cannot[name]:
+			case cannot[name] != "" && !many:
+				return nil, &api.FilterError{Text: fmt.Sprintf("service %s is of %s: %s", name, protocolOf(cfg, name), cannot[name])}
+			case cannot[name] == "":
 				found, names[name] = true, true
 			}
 		}
@@ -143,6 +149,12 @@ func meant(w api.Word, o state.Override, cfg *config.Config) ([]string, error) {
 		return nil, &api.FilterError{Text: "name the services that are meant: there are " + few(all)}
 	}
 	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// protocolOf is the transport of a service, by its name in the file.
+func protocolOf(cfg *config.Config, given string) config.Protocol {
+	i := slices.IndexFunc(cfg.Services, func(c config.Service) bool { return c.Given() == given })
+	return cfg.Services[i].Protocol
 }
 
 // noService says that a name or a pattern is of no service.

@@ -28,7 +28,7 @@ func manyServices(socket string) *config.Config {
 		}
 		cfg.Services = append(cfg.Services, s)
 	}
-	cfg.Pages = append(cfg.Pages, config.Page{Name: "works"})
+	cfg.Pages = append(cfg.Pages, config.Page{Name: "works", Protocol: "http"})
 	return cfg
 }
 
@@ -143,7 +143,8 @@ func TestSorryThatIsRefused(t *testing.T) {
 		"nothing to shed":  {api.Word{Services: shop, Mode: "shed"}, "0 is no part of the new connections: above 0 and at most 1"},
 		"more than all":    {api.Word{Services: shop, Mode: "shed", Fraction: 1.5}, "1.5 is no part of the new connections: above 0 and at most 1"},
 		"part of on":       {api.Word{Services: shop, Mode: "on", Fraction: 0.5}, "nothing is shed by on"},
-		"no connections":   {api.Word{Services: []string{"shop-names"}, Mode: "shed", Fraction: 0.5}, "service shop-names is not of tcp: no connection can be turned away"},
+		"no connections":   {api.Word{Services: []string{"shop-names"}, Mode: "shed", Fraction: 0.5}, "service shop-names is of udp: no connection can be turned away"},
+		"another protocol": {api.Word{Services: []string{"shop-names"}, Mode: "on", Page: "works"}, "service shop-names is of udp: it cannot show page works, of protocol http"},
 		"one of two wrong": {api.Word{Services: []string{"shop", "nothing"}, Mode: "on"}, `there is no service "nothing": there are mail, shop, shop-names`},
 	} {
 		_, err := r.client.Sorry(t.Context(), tc.word)

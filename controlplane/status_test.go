@@ -112,7 +112,7 @@ func TestLoadOfEBPF(t *testing.T) {
 	v := cfg.Services[0].Virtuals()[0]
 	got, err := ebpfFlows{fakeFlows{
 		tallies: map[maps.ServerID]maps.Tally{nat: {Flows: 2, Packets: 10, Bytes: 100, BackPackets: 9, BackBytes: 90, Opened: 2}, dr: {Flows: 1, Packets: 5, Bytes: 50, Lost: 1}},
-		census: maps.Census{Flows: map[maps.ServerID]int{nat: 1, dr: 1}, ByService: map[maps.Key]int{{Addr: v.Addr, Proto: 6}: 1},
+		census: maps.Census{Open: map[maps.ServerID]int{nat: 1}, OpenByService: map[maps.Key]int{{Addr: v.Addr, Proto: 6}: 1}, Flows: map[maps.ServerID]int{nat: 1, dr: 1}, ByService: map[maps.Key]int{{Addr: v.Addr, Proto: 6}: 1},
 			Total: 2, Capacity: 800, Removed: 4, Took: time.Second},
 		swept: swept,
 	}}.Load(cfg)
@@ -122,7 +122,8 @@ func TestLoadOfEBPF(t *testing.T) {
 			{Pool: "app", Name: "b"}: {},
 		},
 		Services: map[config.Virtual]int{v: 1},
-		Table:    &api.FlowTable{Used: 2, Capacity: 800, Memory: tableMemory(cfg), Swept: swept, Took: 1, Removed: 4},
+		Open:     map[state.ServerID]int{{Pool: "app", Name: "a"}: 1, {Pool: "app", Name: "b"}: 0}, OpenOf: map[config.Virtual]int{v: 1},
+		Table: &api.FlowTable{Used: 2, Capacity: 800, Memory: tableMemory(cfg), Swept: swept, Took: 1, Removed: 4},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
@@ -179,6 +180,7 @@ func TestLoadOfIPVS(t *testing.T) {
 		},
 		Services: map[config.Virtual]int{one: 2, two: 1},
 		Opened:   map[config.Virtual]uint64{one: 7, two: 1},
+		Open:     map[state.ServerID]int{{Pool: "app", Name: "a"}: 3, {Pool: "app", Name: "b"}: 0}, OpenOf: map[config.Virtual]int{one: 2, two: 1},
 	}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)

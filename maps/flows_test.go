@@ -167,7 +167,8 @@ func TestSweep(t *testing.T) {
 	wantSame(t, "census", Census{
 		Flows:     map[ServerID]int{r.a: stay - 2, r.b: 1, down: 1},
 		ByService: map[Key]int{keyA: stay - 1, keyB: 1},
-		Total:     stay, Capacity: 8192 + 4096, Removed: len(cases) + 1 - stay,
+		Open:      map[ServerID]int{r.a: 3, r.b: 1, down: 1}, OpenByService: map[Key]int{keyA: 4, keyB: 1},
+		Total: stay, Capacity: 8192 + 4096, Removed: len(cases) + 1 - stay,
 	}, got)
 }
 

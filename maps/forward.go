@@ -149,10 +149,15 @@ type Flow struct {
 type Census struct {
 	Flows     map[ServerID]int
 	ByService map[Key]int
-	Total     int
-	Capacity  int           // how many there is room for
-	Removed   int           // by this sweep
-	Took      time.Duration // to go through them
+	// Open and OpenByService count those of them in which both ends may still speak:
+	// neither ended nor seen but once.
+	Open          map[ServerID]int
+	OpenByService map[Key]int
+
+	Total    int
+	Capacity int           // how many there is room for
+	Removed  int           // by this sweep
+	Took     time.Duration // to go through them
 }
 
 // Tally is what a server got and gave since its row was made. Only NAT sees what

@@ -9,11 +9,16 @@ import (
 
 // HostDigest is what the kernel knows a Host line by (RFC 9110, 7.2): FNV-1a of
 // 64 bits over the name in lower case, without a port and without the dot that
-// may end it.
+// may end it. Its twin is scan_host in bpf/include/scan.h.
 func HostDigest(host string) uint64 {
-	name := host
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		name = host[:i]
+	name, bracket := host, false
+	for i := range len(host) {
+		if c := host[i]; c == '[' || c == ']' {
+			bracket = c == '['
+		} else if c == ':' && !bracket {
+			name = host[:i]
+			break
+		}
 	}
 	name = strings.TrimSuffix(name, ".")
 	h := fnv.New64a()

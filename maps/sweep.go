@@ -71,7 +71,7 @@ func (m *Maps) endSweep(began sweepStart, s *sweeper) {
 		up := s.view.servers[at].State == bpf.DirectorServerStateSERVER_UP
 		switch r := m.serverRows[at]; {
 		case r == nil || up:
-		case s.byServer[at] == 0:
+		case s.byServer[at].all == 0:
 			r.empty = rises
 		default:
 			r.busy = rises
@@ -85,11 +85,21 @@ type sweeper struct {
 	latest    view // as it was when something seemed to be over last
 	look      func() (view, error)
 	bindings  *ebpf.Map
-	byServer  []int // flows that stay, by row
-	byService []int // and by id
+	byServer  []flowCount // that stay, by row
+	byService []flowCount // and by id
 	capacity  int
 	removed   int
 	took      time.Duration
+}
+
+// flowCount counts flows, and those among them that are open.
+type flowCount struct{ all, open int }
+
+func (n *flowCount) add(state bpf.DirectorFlowState) {
+	n.all++
+	if s := FlowState(state); s == FlowOpen || s == FlowUDP {
+		n.open++
+	}
 }
 
 func (m *Maps) sweep() (*sweeper, error) {
@@ -115,7 +125,7 @@ func (m *Maps) sweep() (*sweeper, error) {
 func (m *Maps) sweeper(v view) *sweeper {
 	return &sweeper{
 		view: v, latest: v, look: m.view, bindings: m.engine.Bindings,
-		byServer: make([]int, len(v.servers)), byService: make([]int, len(v.forwards)),
+		byServer: make([]flowCount, len(v.servers)), byService: make([]flowCount, len(v.forwards)),
 	}
 }
 
@@ -132,8 +142,8 @@ func (s *sweeper) flows(table *ebpf.Map) error {
 		}
 		for i, f := range values {
 			if !s.over(keys[i], f, now) {
-				s.byServer[f.Server]++
-				s.byService[keys[i].Service]++
+				s.byServer[f.Server].add(f.State)
+				s.byService[keys[i].Service].add(f.State)
 				continue
 			}
 			over = append(over, keys[i])
@@ -236,17 +246,22 @@ func (s *sweeper) lost(w bpf.DirectorFragmentWay) bool {
 func (s *sweeper) census() Census {
 	c := Census{
 		Flows: map[ServerID]int{}, ByService: map[Key]int{},
+		Open: map[ServerID]int{}, OpenByService: map[Key]int{},
 		Capacity: s.capacity, Removed: s.removed, Took: s.took,
 	}
 	for at, n := range s.byServer {
-		if n > 0 {
-			c.Flows[serverIDFrom(s.latest.servers[at])] += n
-			c.Total += n
+		if n.all > 0 {
+			id := serverIDFrom(s.latest.servers[at])
+			c.Flows[id] += n.all
+			c.Open[id] += n.open
+			c.Total += n.all
 		}
 	}
 	for id, n := range s.byService {
-		if n > 0 {
-			c.ByService[keyFrom(s.latest.forwards[id].Service)] += n
+		if n.all > 0 {
+			key := keyFrom(s.latest.forwards[id].Service)
+			c.ByService[key] += n.all
+			c.OpenByService[key] += n.open
 		}
 	}
 	return c

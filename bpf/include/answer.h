@@ -120,7 +120,7 @@ static __always_inline enum verdict answer(const struct frame *f,
 		return f->xdp ? PASS_DEFERRED : DROP_ERROR;
 	if (surplus && frame_strip(f, p->l3, surplus))
 		return DROP_ERROR;
-	if (swap_link(f))
+	if (!r->again && swap_link(f))
 		return DROP_ERROR;
 	if (f->xdp ? write_xdp(f, p, r, page) : write_skb(f, p, r, page))
 		return DROP_ERROR;

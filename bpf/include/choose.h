@@ -20,23 +20,34 @@ static __always_inline void tally_lost(__u32 server)
 		t->lost++;
 }
 
+static __always_inline struct flow *flow_at(const struct flow_key *key,
+					    bool *in_fresh)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	*in_fresh = !flow;
+	return flow ? flow : bpf_map_lookup_elem(&fresh, key);
+}
+
 /*
- * A flow that is not known, or whose server is no more: one is picked. old is
- * its row, if it has one, and is used again; a reset is the end of what is not
- * known, and never noted.
+ * A flow that is not known, or whose server is no more: one is picked. The row of
+ * one that is known is used again, and looked up again, which is rare: else the
+ * verifier would go through this for each table that it may be in. A reset is the
+ * end of what is not known, and never noted.
  */
 static __always_inline enum verdict flow_open(const struct packet *p,
 					      struct way *w,
 					      const struct forward_setting *set,
 					      const struct flow_key *key,
-					      struct flow *old)
+					      bool known)
 {
 	bool tcp = p->protocol == IPPROTO_TCP;
 	bool first = !tcp || is_syn(p);
 	bool asked = w->server; /* by a check, which notes what it does */
-	bool note = old || asked;
+	bool note = known || asked;
 	struct flow flow = { .seen = seconds(w->now), .state = FLOW_NEW };
 	const struct server *to;
+	struct flow *old = NULL;
 	__u32 row;
 
 	if (w->closed)
@@ -44,7 +55,7 @@ static __always_inline enum verdict flow_open(const struct packet *p,
 	if (!note && !(p->flags & TCP_RST))
 		note = may_note(set, w->now, first);
 	if (!asked)
-		w->server = pick(p, w->service, note && (first || old));
+		w->server = pick(p, w->service, note && (first || known));
 	row = w->server;
 	to = bpf_map_lookup_elem(&servers, &row);
 	if (!row || !to)
@@ -63,6 +74,8 @@ static __always_inline enum verdict flow_open(const struct packet *p,
 	flow.source = w->source;
 	if (!first)
 		flow.state = flow_next(p, FLOW_NEW);
+	if (known)
+		old = flow_at(key, &known);
 	if (old)
 		*old = flow;
 	else if (note)
@@ -138,7 +151,7 @@ flow_go(const struct packet *p, struct way *w, const struct forward *fwd,
 __noinline enum verdict choose(const struct packet *p, struct way *w,
 			       struct reply *r)
 {
-	bool in_fresh = false;
+	bool in_fresh, known;
 	enum verdict v = PARSED;
 	struct flow_key key = {};
 	__u32 id, zero = 0, lost = 0;
@@ -156,11 +169,9 @@ __noinline enum verdict choose(const struct packet *p, struct way *w,
 	__builtin_memcpy(key.client, p->saddr, sizeof(key.client));
 	key.port = p->sport;
 	key.service = w->service;
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow) {
-		flow = bpf_map_lookup_elem(&fresh, &key);
-		in_fresh = true;
-	}
+	flow = flow_at(&key, &in_fresh);
+	known = flow;
+	barrier_var(known); /* or clang keeps the pointer for it */
 	if (flow && flow_lives(flow, set, w->now))
 		v = flow_go(p, w, fwd, &key, flow, r, &lost);
 	if (v == FORWARD_FLOW && in_fresh && flow)
@@ -168,7 +179,7 @@ __noinline enum verdict choose(const struct packet *p, struct way *w,
 	if (v == FORWARD_FLOW || v == FORWARD_OPEN)
 		return v;
 	if (v == PARSED)
-		v = flow_open(p, w, set, &key, flow);
+		v = flow_open(p, w, set, &key, known);
 	if (lost && (v == FORWARD_OPEN || v == ANSWER_RESET || v == DROP_RESET))
 		tally_lost(lost);
 	return v;

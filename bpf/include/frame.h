@@ -52,7 +52,7 @@ static __always_inline __u32 frame_reach(const struct frame *f)
 	return (__u64)end;
 }
 
-/* XDP sees whole frames only: the program does not say that it can do with less. */
+/* XDP does with whole frames alone: see maitred_xdp_frags. */
 static __always_inline __u32 frame_length(const struct frame *f)
 {
 	return f->xdp ? frame_reach(f) : ((struct __sk_buff *)f->ctx)->len;

@@ -3,6 +3,7 @@
 #define MAITRED_JUDGE_H
 
 #include "exchange.h"
+#include "paced.h"
 #include "syn.h"
 #include "twice.h"
 
@@ -75,6 +76,12 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 		return sorry ? DROP_FLAGS : PASS_LINGER;
 	if (p->flags & TCP_ACK && !(p->flags & TCP_SYN)) {
 		page = cookie_read(p, s, svc, &c);
+		if (page && is_paced(page, &c)) {
+			r->page = c.page;
+			r->offset = c.offset;
+			r->class = c.class;
+			return PACED;
+		}
 		if (page && ours(p, svc, &c, page, mode))
 			return on_exchange(f, p, &c, page, r);
 	}

@@ -21,6 +21,11 @@ struct reply {
 	__u8 flags; /* 0: nothing is to be said */
 	__u8 class; /* of the exchange */
 	__u8 lead; /* bytes that come before the payload: struct lead */
+	bool again; /* the frame is an answer already */
+	/* Of a burst, whose first segment is the above. */
+	__u32 end; /* offset behind the last; 0: there is no other segment */
+	__u16 size; /* of the segments that follow */
+	bool fin; /* the last has one */
 	bool twice; /* it is sent so */
 };
 

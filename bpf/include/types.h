@@ -118,8 +118,8 @@ struct page {
 	__u32 head; /* of the header alone */
 	enum speech speech;
 	__u32 burst; /* segments that an acknowledgement brings; 1 to BURST_MAX */
-	__u32 variants; /* how many there are */
-	__u32 pad;
+	__u32 variants; /* how many there are; those for TLS come last */
+	__u32 alike; /* VARIANT_GRID: what all may begin with; 0: nothing */
 	struct variant variant[VARIANTS_MAX];
 	__u32 sums[SUMS_MAX]; /* sums[i]: plain sum of the first i words */
 	__u8 bytes[PAGE_ROOM];

@@ -10,10 +10,6 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
-// vethXDP is the largest MTU at which a veth takes an XDP program on a page of
-// 4 kB: drivers/net/veth.c, veth_xdp_set.
-const vethXDP = 3506
-
 // examine looks at everything that the configuration needs of the machine.
 func examine(h host, cfg *config.Config) []finding {
 	findings := []finding{
@@ -100,9 +96,6 @@ func checkXDP(h host, name string, l linkFacts, mode config.Attach) []finding {
 		return []finding{{Level: levelOK, Check: check, Found: "not used under VLAN devices: tc does it all"}}
 	case veth && mode != config.AttachXDP:
 		return []finding{{Level: levelOK, Check: check, Found: "not used on veth: tc does it all"}}
-	case veth && l.MTU > vethXDP:
-		return []finding{{levelFail, check, fmt.Sprintf("a veth takes no program above an MTU of %d", vethXDP),
-			fmt.Sprintf("ip link set %s mtu %d, or director.attach: tc", name, vethXDP)}}
 	case veth:
 		return []finding{{levelWarn, check, "a veth sends answers by XDP only to a peer that runs an XDP program as well",
 			"director.attach: tc needs none"}, checkTail(h, name, true)}

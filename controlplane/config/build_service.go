@@ -61,7 +61,7 @@ func (b builder) service(path string, r rawService, cfg *Config) Service {
 	s.Ports = b.ports(path+".ports", r.Ports)
 	s.Quorum = b.quorum(path+".quorum", r.Quorum)
 	s.Sorry = b.sorry(path+".sorry", r.Sorry, s.Protocol, cfg.Pages)
-	s.Shed = b.shed(path+".shed", r.Shed, s.Protocol, cfg.Pages)
+	s.Shed = b.shed(path+".shed", r.Shed, s, cfg.Pages)
 	switch {
 	case r.Pool == "":
 		b.missing(path+".pool", "name the pool of its real servers")

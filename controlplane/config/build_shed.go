@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/page"
 )
 
 // BusyPage is the name of the page that clients get who are turned away because a
@@ -43,18 +45,23 @@ func (b builder) busyPages(taken []string) []Page {
 
 func busyPage(status int) string { return fmt.Sprintf("%s/%d", BusyPage, status) }
 
-func (b builder) shed(path string, r rawShed, proto Protocol, pages []Page) Shed {
-	if proto == UDP {
+// shed reads when a service turns clients away, and with which page: where its own is
+// of another protocol than HTTP that one, for its clients would not understand the usual.
+func (b builder) shed(path string, r rawShed, service Service, pages []Page) Shed {
+	if service.Protocol == UDP {
 		if b.given(path) {
 			b.add(path, "is not for udp: no connection is turned away there")
 		}
 		return Shed{}
 	}
 	s := Shed{Page: r.Page}
+	own := slices.IndexFunc(pages, func(p Page) bool { return p.Name == service.Sorry.Page })
 	switch {
+	case !b.given(path+".status") && !b.given(path+".page") && own >= 0 && pages[own].Protocol != page.HTTP:
+		s.Page = service.Sorry.Page
 	case !b.given(path + ".status"):
 		b.reference(path+".page", "page", r.Page, pageNames(pages))
-		b.suits(path+".page", r.Page, proto, pages)
+		b.suits(path+".page", r.Page, service.Protocol, pages)
 	case b.given(path + ".page"):
 		b.add(path+".status", "stands beside page: the page has a status, give one of the two")
 	default:

@@ -46,7 +46,8 @@ func TestGuideHasEveryKey(t *testing.T) {
 
 // The examples of the guide load.
 func TestGuideExamplesLoad(t *testing.T) {
-	for _, name := range []string{"configuration.md", "sorry.md"} {
+	cert, key := certificate(t, 365*24*time.Hour)
+	for _, name := range []string{"configuration.md", "sorry.md", "sorry-server.md"} {
 		text, err := os.ReadFile("../../docs/" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +58,10 @@ func TestGuideExamplesLoad(t *testing.T) {
 		}
 		for i, example := range examples {
 			config := example[1]
-			files := map[string]string{"m.yaml": config, "closed.html": "closed", "cookie.key": strings.Repeat("k", leastSecret)}
+			files := map[string]string{
+				"m.yaml": config, "closed.html": "closed", "cookie.key": strings.Repeat("k", leastSecret),
+				"shop.pem": cert, "shop.key": key,
+			}
 			var have []string
 			for _, part := range []string{director, pool, service} {
 				key, _, _ := strings.Cut(part, " ")

@@ -17,12 +17,15 @@ func TestShed(t *testing.T) {
   shed: {when: {connections: 100, new_per_second: 10, upper_threshold: true}, fraction: 12.5%, page: default}
 - {name: status, addresses: [192.0.2.2], ports: [80], pool: four, shed: {when: {connections: 7}, fraction: 100%, status: 429}}
 - {name: usual, addresses: [192.0.2.3], ports: [80], pool: four}
+- {name: mail, addresses: [192.0.2.3], ports: [25], pool: four, sorry: {page: later}}
 - {name: names, addresses: [192.0.2.3], ports: [53], pool: four, protocol: udp}
+pages: [{name: later, protocol: smtp}]
 `)
 	for name, want := range map[string]Shed{
 		"whole":  {Connections: 100, NewPerSecond: 10, Overloaded: true, Fraction: 0.125, Page: "default"},
 		"status": {Connections: 7, Fraction: 1, Page: "busy/429"},
 		"usual":  {Page: "busy"},
+		"mail":   {Page: "later"},
 		"names":  {},
 	} {
 		if s, _ := cfg.Service(name); s.Shed != want {
@@ -68,6 +71,7 @@ func TestMistakesOfShed(t *testing.T) {
 		"zero":            {four("shed: {when: {connections: 0, new_per_second: -1}, fraction: 1%}"), []string{line + ".when.connections: 0 is no limit: 1 or more", line + ".when.new_per_second: -1 is no limit: 1 or more"}},
 		"neither":         {four("shed: {when: {upper_threshold: yes}, fraction: 1%}"), []string{line + `.when.upper_threshold: "yes" is not an answer: one of true, false`}},
 		"unknown page":    {four("shed: {page: bsuy}"), []string{line + `.page: there is no page "bsuy" (did you mean busy?)`}},
+		"page of udp":     {four("shed: {page: names}") + "pages: [{name: names, protocol: unreachable}]\n", []string{line + `.page: page "names" is of protocol unreachable, which is for udp`}},
 		"page, status":    {four("shed: {page: busy, status: 429}"), []string{line + ".status: stands beside page: the page has a status, give one of the two"}},
 		"no status":       {four("shed: {status: 99}"), []string{line + ".status: 99 is not an HTTP status: 200 to 599"}},
 		"over udp":        {four("protocol: udp, shed: {fraction: 10%}"), []string{line + ": is not for udp: no connection is turned away there"}},

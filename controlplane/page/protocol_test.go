@@ -5,6 +5,7 @@ package page
 import (
 	"bufio"
 	"bytes"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -170,7 +171,7 @@ func TestApologiesRefuse(t *testing.T) {
 		"a space at the end": {Spec{Protocol: LDAP, Text: "a "}, "text: begins or ends with a space"},
 		"a long line":        {Spec{Protocol: SMTP, Text: long}, "text: makes 612 bytes of smtp, at most 512 are possible: shorten it by 100"},
 		"a long text":        {Spec{Protocol: IMAP, Text: long}, "text: makes 622 bytes of imap, at most 536 are possible: shorten it by 86"},
-		"long for LDAP":      {Spec{Protocol: LDAP, Text: long[:113]}, "text: has 113 bytes, at most 112 are possible"},
+		"long for LDAP":      {Spec{Protocol: LDAP, Text: long}, "text: makes 620 bytes of ldap, at most 531 are possible: shorten it by 89"},
 		"a long body of h2c": {Spec{Protocol: H2C, Status: 502, Body: []byte(long)}, "body: makes 671 bytes of h2c, at most 536 are possible: shorten it by 135"},
 		"a status of h2c":    {Spec{Protocol: H2C, Status: 7}, "status: 7 is not an HTTP status: 200 to 599"},
 		"a header of h2c":    {Spec{Protocol: H2C, Status: 502, Headers: []Header{{"te", "x"}}}, "headers[0].name: te is of HTTP/1.1 alone"},
@@ -186,11 +187,23 @@ func TestApologiesRefuse(t *testing.T) {
 	}
 }
 
-// A text as long as can be leaves room for a number of four bytes.
+// Lengths are in the form that they need, and every byte is where they say.
 func TestLDAPLengths(t *testing.T) {
-	m, err := Build(Spec{Protocol: LDAP, Text: strings.Repeat("x", 112)})
-	if err != nil || len(m.Response) != maxLDAP || int(m.Response[1]) != len(m.Response)-2 || m.Response[1]+3 > 127 {
-		t.Errorf("%d bytes, %x: %v", len(m.Response), m.Response[:8], err)
+	type message struct {
+		Number int
+		Result struct {
+			Code      asn1.Enumerated
+			MatchedDN []byte
+			Text      []byte
+		} `asn1:"application,tag:1"`
+	}
+	for _, n := range []int{1, 112, 113, 114, 118, 127, 128, 240, 255, 256, 507} {
+		m := mustBuild(t, Spec{Protocol: LDAP, Text: strings.Repeat("x", n)})
+		var got message
+		rest, err := asn1.Unmarshal(m.Response, &got)
+		if err != nil || len(rest) != 0 || got.Number != 1 || got.Result.Code != 52 || len(got.Result.Text) != n {
+			t.Errorf("a text of %d bytes: %+v, %d bytes left over: %v", n, got, len(rest), err)
+		}
 	}
 }
 

@@ -21,20 +21,6 @@ type Member struct {
 	Out bool
 }
 
-// Digest is of what is in each slot of a ring over the members, by their names:
-// rings that differ in a slot differ in their digest. It is never zero.
-func Digest(members []Member, slots []uint16) uint64 {
-	names := make([]uint64, len(members))
-	for i, m := range members {
-		names[i] = hash(0, m.Name)
-	}
-	digest := uint64(len(slots))
-	for _, slot := range slots {
-		digest = mix(digest ^ names[slot])
-	}
-	return max(digest, 1)
-}
-
 // share is what one member is to have of a ring, while it is made.
 type share struct {
 	member uint16 // its index among all members

@@ -162,9 +162,6 @@ func TestOrderDoesNotMatter(t *testing.T) {
 				if !slices.Equal(named(members, one), named(mixed, other)) {
 					t.Errorf("%s goes by the order of the members", what)
 				}
-				if Digest(members, one) != Digest(mixed, other) {
-					t.Errorf("the digest of %s goes by the order of the members", what)
-				}
 			}
 		})
 	}
@@ -176,42 +173,7 @@ func TestNobody(t *testing.T) {
 			if m, s := Maglev(members), Turns(members); len(m) != 0 || len(s) != 0 {
 				t.Errorf("%d and %d slots", len(m), len(s))
 			}
-			if Digest(members, nil) == 0 {
-				t.Error("the digest is zero")
-			}
 		})
-	}
-}
-
-// The digest is the same in every process and on every machine: a ring that an
-// earlier daemon left in the kernel is known again.
-func TestDigest(t *testing.T) {
-	members := []Member{{"10.0.0.11:80", 100, false}, {"10.0.0.12:80", 50, false}, {"[2001:db8::1]:80", 1, false}}
-	if got := Digest(members, Maglev(members)); got != 0xeacaf831890d0d1c {
-		t.Errorf("digest of the table %#x", got)
-	}
-	if got := Digest(members, Turns(members)); got != 0x82da8f4cabea1916 {
-		t.Errorf("digest of the turns %#x", got)
-	}
-	seen := map[uint64]string{}
-	check := func(name string, digest uint64) {
-		if before, ok := seen[digest]; ok {
-			t.Errorf("%s have the digest of %s", name, before)
-		}
-		seen[digest] = name
-	}
-	for name, other := range map[string][]Member{
-		"as it is": members,
-		"weight":   {members[0], members[1], {members[2].Name, 2, false}},
-		"name":     {members[0], members[1], {"[2001:db8::2]:80", 1, false}},
-		"fewer":    members[:2],
-		"one out":  {members[0], members[1], {members[2].Name, 1, true}},
-		"swapped":  {{members[0].Name, 50, false}, {members[1].Name, 100, false}, members[2]},
-	} {
-		check("table, "+name, Digest(other, Maglev(other)))
-		if name != "one out" { // whose turns are those of fewer
-			check("turns, "+name, Digest(other, Turns(other)))
-		}
 	}
 }
 
@@ -271,13 +233,5 @@ func BenchmarkTurns(b *testing.B) {
 	members := various(1000, 65535, 5)
 	for b.Loop() {
 		Turns(members)
-	}
-}
-
-func BenchmarkDigest(b *testing.B) {
-	members := various(1000, 256, 5)
-	slots := Maglev(members)
-	for b.Loop() {
-		Digest(members, slots)
 	}
 }

@@ -116,14 +116,13 @@ func (a *answer) response(headOnly, last bool) []byte {
 	return append(out, a.body...)
 }
 
-// ServeHTTP answers a request of HTTP/2, whose body is refused unread.
-func (all answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := all.choose(r.Host, r.Header)
+// serve is the answer over HTTP/2 (RFC 9113).
+func (a *answer) serve(w http.ResponseWriter, headOnly bool) {
 	for name, values := range a.header {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.status)
-	if r.Method != http.MethodHead {
+	if !headOnly {
 		_, _ = w.Write(a.body) // a client that is gone needs no answer
 	}
 }

@@ -4,6 +4,7 @@ package sorryserver_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +47,39 @@ func TestIdleConnectionsCostLittle(t *testing.T) {
 	}
 	if each := (inUse() - before) / n; each > 16<<10 { // both ends together
 		t.Errorf("%d bytes each", each)
+	}
+}
+
+// Those that have asked by TLS, and may ask again, cost no more than Limits says.
+func TestSecureConnectionsCostLittle(t *testing.T) {
+	const n = 500
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		t.Run(protocol, func(t *testing.T) {
+			a := newAuthority(t, "sorry")
+			s := serve(t, build(t, 502, "sorry"), a.pair, func(l *sorryserver.Limits) { l.Idle = time.Minute })
+			before := inUse()
+			clients := make([]*http.Transport, n)
+			for i := range clients {
+				clients[i] = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool}, Protocols: &http.Protocols{}}
+				clients[i].Protocols.SetHTTP1(protocol == "http/1.1")
+				clients[i].Protocols.SetHTTP2(protocol == "h2")
+				defer clients[i].CloseIdleConnections()
+				resp, err := (&http.Client{Transport: clients[i]}).Get("https://" + s.addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+			if open := s.Connections(); open != n {
+				t.Errorf("%d connections", open)
+			}
+			each := (inUse() - before) / n
+			t.Logf("%d bytes each, both ends together", each)
+			if each > 128<<10 {
+				t.Errorf("%d bytes each", each)
+			}
+		})
 	}
 }
 
@@ -186,6 +220,7 @@ except urllib.error.HTTPError as e:
 		"curl http/1.1":           {curl("--http1.1", secure), "sorry 502 1.1"},
 		"curl TLS 1.2":            {curl("--tls-max", "1.2", secure), "sorry 502 2"},
 		"curl, a large POST":      {curl("--http1.1", "-H", "Expect:", "--data-binary", "@/proc/self/exe", secure), "sorry 502 1.1"},
+		"curl h2, a large POST":   {curl("--data-binary", "@/proc/self/exe", secure), "sorry 502 2"},
 		"curl, HEAD":              {curl("-I", "-o", "/dev/null", secure), " 502 2"},
 		"python":                  {[]string{"python3", "-c", python}, "sorry 502 Service temporarily down"},
 	} {

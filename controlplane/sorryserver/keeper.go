@@ -29,6 +29,7 @@ type Keeper struct {
 
 	mu   sync.Mutex
 	want []Want // guarded by mu
+	told string // what is not as it is wanted; guarded by mu
 
 	// What follows is of Run, and of Stop after it.
 	listeners map[netip.AddrPort]*os.File
@@ -36,7 +37,6 @@ type Keeper struct {
 	plan      plan     // of now
 	old       []*process
 	before    bool // there may be a process of another daemon
-	told      string
 }
 
 // Want is a site with the addresses where it is served, which need not be this
@@ -106,13 +106,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if !set {
 			continue
 		}
-		if err := k.renew(ctx); err != nil && ctx.Err() == nil {
+		err := k.renew(ctx)
+		if ctx.Err() == nil {
 			k.tell(err)
+		}
+		if err != nil {
 			retry.Reset(pause)
 			pause = min(2*pause, lastPause)
-			continue
 		}
-		k.told = ""
 	}
 }
 
@@ -126,10 +127,23 @@ func (k *Keeper) ended() <-chan struct{} {
 
 // tell logs an error once, as long as it lasts.
 func (k *Keeper) tell(err error) {
-	if text := err.Error(); text != k.told {
-		k.log.Error("the sorry server is not as it is wanted, it will be tried again", "error", err)
-		k.told = text
+	text := ""
+	if err != nil {
+		text = err.Error()
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if text != "" && text != k.told {
+		k.log.Error("the sorry server is not as it is wanted, it will be tried again", "error", err)
+	}
+	k.told = text
+}
+
+// Trouble is what is not as it is wanted; empty: nothing.
+func (k *Keeper) Trouble() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.told
 }
 
 // renew has a process that serves what is wanted.

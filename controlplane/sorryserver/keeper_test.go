@@ -171,6 +171,22 @@ func TestKeeperServes(t *testing.T) {
 	}
 }
 
+// crowd has clients come one after the other, who must get one of two pages.
+func crowd(t *testing.T, addr netip.AddrPort, pool *x509.CertPool) (leave func()) {
+	ctx, stop := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				if got := fetch(addr, pool); got != "502 one <nil>" && got != "503 two <nil>" {
+					t.Errorf("got %s", got)
+				}
+			}
+		})
+	}
+	return func() { stop(); clients.Wait() }
+}
+
 // A change of the page, the certificate and the addresses fails nobody, and a
 // download from before it goes on.
 func TestKeeperChanges(t *testing.T) {
@@ -193,17 +209,7 @@ func TestKeeperChanges(t *testing.T) {
 	if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	var crowd sync.WaitGroup
-	for range 4 {
-		crowd.Go(func() {
-			for ctx.Err() == nil {
-				if got := fetch(addr, both); got != "502 one <nil>" && got != "503 two <nil>" {
-					t.Errorf("got %s", got)
-				}
-			}
-		})
-	}
+	leave := crowd(t, addr, both)
 	for i := range 6 {
 		now, was := want(two, b, addr, other), k.pid()
 		if i%2 == 1 {
@@ -214,8 +220,7 @@ func TestKeeperChanges(t *testing.T) {
 	}
 	k.Set([]sorryserver.Want{want(two, b, addr)})
 	until(t, "the new page", func() bool { return fetch(addr, both) == "503 two <nil>" })
-	stop()
-	crowd.Wait()
+	leave()
 	if _, err := io.WriteString(slow, "Host: a\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -320,8 +325,12 @@ func TestKeeperTriesAgain(t *testing.T) {
 	k.Set([]sorryserver.Want{want(build(t, 502, "one"), a, addr, other)})
 	until(t, "it tells", func() bool { return strings.Contains(k.log.String(), "address already in use") })
 	until(t, "it serves the other", func() bool { return fetch(other, a.pool) == "502 one <nil>" })
+	if got := k.Trouble(); !strings.Contains(got, addr.String()) {
+		t.Errorf("trouble %q", got)
+	}
 	_ = taken.Close()
 	until(t, "it serves both", func() bool { return fetch(addr, a.pool) == "502 one <nil>" })
+	until(t, "there is no trouble any more", func() bool { return k.Trouble() == "" })
 	k.Set([]sorryserver.Want{{Addrs: []netip.AddrPort{other}, Page: build(t, 502, "two"), Certificates: "none", Key: "none"}})
 	until(t, "it tells", func() bool { return strings.Contains(k.log.String(), "does not serve") })
 	if got := fetch(other, a.pool); got != "502 one <nil>" {

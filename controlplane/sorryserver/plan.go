@@ -52,7 +52,9 @@ func Inherit(ctx context.Context, in io.Reader) error {
 	if err := json.NewDecoder(in).Decode(&p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	if err := bound(p.descriptors()); err != nil {
+	limits := DefaultLimits()
+	var err error
+	if limits.Connections, err = bound(limits.Connections, p.descriptors()); err != nil {
 		return err
 	}
 	socket, err := inherited(controlFile)
@@ -65,7 +67,7 @@ func Inherit(ctx context.Context, in io.Reader) error {
 	defer tasks.Wait()
 	defer func() { _ = socket.Close() }()
 	tasks.Go(func() { control(socket, end) })
-	server := NewServer(DefaultLimits())
+	server := NewServer(limits)
 	if err := p.serve(server, &tasks, end); err != nil {
 		return errors.Join(err, server.Shutdown(ctx))
 	}

@@ -53,12 +53,13 @@ func NewServer(l Limits) *Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.two = &http.Server{
-		Handler:   http.HandlerFunc(answerTwo),
+		Handler:   http.HandlerFunc(s.answerTwo),
 		Protocols: protocols, MaxHeaderBytes: int(l.Header), ReadHeaderTimeout: l.Request,
 		IdleTimeout: l.Idle, WriteTimeout: l.Write,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: int(l.Streams), MaxDecoderHeaderTableSize: 4096, MaxEncoderHeaderTableSize: 4096,
-			MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 16 << 10,
+			// A client may send 64 KiB before it hears of less (RFC 9113, section 6.9.2).
+			MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
 			WriteByteTimeout: l.Idle,
 		},
 		ErrorLog: silent(),

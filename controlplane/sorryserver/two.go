@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"time"
 )
 
 // handing is a listener whose connections were accepted elsewhere.
@@ -51,10 +52,19 @@ func (h *handing) Addr() net.Addr { return &net.TCPAddr{} }
 // siteKey finds the site of a connection in its context.
 type siteKey struct{}
 
-// answerTwo answers a request of HTTP/2.
-func answerTwo(w http.ResponseWriter, r *http.Request) {
-	if site, ok := r.Context().Value(siteKey{}).(*Site); ok && site != nil {
-		site.answers.Load().ServeHTTP(w, r)
+// answerTwo answers a request of HTTP/2. Of a body that is large the rest is
+// discarded behind the answer: some clients lose that where their stream is reset.
+func (s *Server) answerTwo(w http.ResponseWriter, r *http.Request) {
+	site, ok := r.Context().Value(siteKey{}).(*Site)
+	if !ok || site == nil {
+		return // no connection comes without
+	}
+	stream := http.NewResponseController(w)
+	_ = stream.SetReadDeadline(time.Now().Add(s.limits.Request)) // a read tells of what fails
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, s.limits.Body))
+	site.answers.Load().choose(r.Host, r.Header).serve(w, r.Method == http.MethodHead)
+	if err == nil && n == s.limits.Body && stream.Flush() == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, s.limits.Drain)) // it has its answer
 	}
 }
 

@@ -54,10 +54,13 @@ type reader struct {
 	seen    []edition
 }
 
-func newReader(from *netlab.Namespace, at netip.AddrPort) *reader {
+// newReader takes pages as they are, or compressed.
+func newReader(from *netlab.Namespace, at netip.AddrPort, compressed bool) *reader {
 	return &reader{
-		client: &http.Client{Transport: &http.Transport{DialContext: from.DialContext, DisableKeepAlives: true}},
-		url:    "http://" + at.String() + "/",
+		client: &http.Client{Transport: &http.Transport{
+			DialContext: from.DialContext, DisableKeepAlives: true, DisableCompression: !compressed,
+		}},
+		url: "http://" + at.String() + "/",
 	}
 }
 
@@ -123,9 +126,9 @@ func TestThePageChangesUnderLoad(t *testing.T) {
 			var errs []error
 			var mu sync.Mutex
 			var wg sync.WaitGroup
-			for range 3 {
+			for i := range 4 {
 				for _, vip := range addresses() {
-					r := newReader(s.Namespace, netip.AddrPortFrom(vip, 80))
+					r := newReader(s.Namespace, netip.AddrPortFrom(vip, 80), i%2 == 0)
 					readers = append(readers, r)
 					wg.Go(func() {
 						err := r.read(ctx, all, &current)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -165,16 +166,19 @@ func TestClusterSharesExchanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			extra := fmt.Sprintf(", cookie_key_file: %q", key)
-			first := startDirector(t, c.directors[0], attach, extra, pageServices()...)
-			before := pageServices()
+			// One comes a segment at a time: many packets, and as many changes.
+			paced := service{name: "paced", port: 8081, page: bodyFile("paced.html") + ", burst: 1, compress: off"}
+			services := append(pageServices(), paced)
+			first := startDirector(t, c.directors[0], attach, extra, services...)
+			before := slices.Clone(services)
 			for i := range before {
 				before[i].page = `body: "Not yet."`
 			}
 			second := startDirector(t, c.directors[1], attach, extra, before...)
-			second.change(t, pageServices()...)
+			second.change(t, services...)
 			for _, h := range httpClients[:7] {
 				for _, vip := range addresses() {
-					for _, v := range pageServices() {
+					for _, v := range services {
 						t.Run(fmt.Sprintf("%s/%s/%s", h.name, vip, v.name), func(t *testing.T) {
 							c.client.unhurt(t, func() { h.wantPage(t, c.client, urlOf(vip, v), page(v.name)) })
 						})

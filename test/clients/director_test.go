@@ -124,7 +124,10 @@ pools:
 		fmt.Fprintf(&b, "  - {name: %s, addresses: [%q, %q], ports: [%d], protocol: %s, method: nat, pool: gone, sorry: {page: %s}}\n",
 			v.name, vip4, vip6, v.port, protocol, v.name)
 	}
-	files := map[string][]byte{"maitred.yaml": b.Bytes(), "short.html": page("short"), "long.html": page("long")}
+	files := map[string][]byte{"maitred.yaml": b.Bytes()}
+	for name := range sizes() {
+		files[name+".html"] = page(name)
+	}
 	for name, data := range files {
 		if err := os.WriteFile(d.file(name), data, 0o600); err != nil {
 			t.Fatal(err)

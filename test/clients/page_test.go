@@ -14,10 +14,12 @@ var background = color.RGBA{R: 0x5b, G: 0x2a, B: 0x86, A: 0xff}
 // headline is what people are to read.
 const headline = "Back at nine"
 
-// page is one of the two bodies: a short one that is in a segment, and a long one.
-// No two stretches of it are the same.
+// sizes are those of the bodies, by name: a short one is in a segment.
+func sizes() map[string]int { return map[string]int{"short": 1000, "long": 20000, "paced": 20000} }
+
+// page is a body. No two stretches of it are the same.
 func page(name string) []byte {
-	size := map[string]int{"short": 1000, "long": 20000}[name]
+	size := sizes()[name]
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>%s</title>

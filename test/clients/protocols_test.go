@@ -21,6 +21,8 @@ func apologies() []service {
 	say := func(protocol string) string { return fmt.Sprintf("protocol: %s, text: %q", protocol, text) }
 	return []service{
 		{name: "tls", port: 443, page: in("tls")},
+		{name: "h2c", port: 8081, page: in("h2c") + fmt.Sprintf(", status: 503, body: %q", text)},
+		{name: "grpc", port: 50051, page: say("grpc")},
 		{name: "smtp", port: 25, page: say("smtp")},
 		{name: "submission", port: 587, page: say("submission")},
 		{name: "imap", port: 143, page: say("imap")},
@@ -31,6 +33,7 @@ func apologies() []service {
 		{name: "postgres", port: 5432, page: say("postgres")},
 		{name: "redis", port: 6379, page: say("redis")},
 		{name: "memcached", port: 11211, page: say("memcached")},
+		{name: "ldap", port: 389, page: say("ldap")},
 		{name: "dns-tcp", port: 53, page: in("dns")},
 		{name: "dns-udp", port: 53, udp: true, page: in("dns")},
 		{name: "refused", port: 9999, udp: true, page: in("unreachable")},
@@ -63,6 +66,8 @@ func askers() []asker {
 		{name: "openssl TLS 1.2", service: "tls", program: words("openssl s_client -tls1_2 -connect [HOST]:PORT"), says: []string{"SSL alert number 80"}},
 		{name: "curl https", service: "tls", program: words("curl -sS -g -k --noproxy * https://[HOST]:PORT/"), says: []string{"alert internal error"}},
 		{name: "python ssl", service: "tls", program: python("tls"), says: []string{"TLSV1_ALERT_INTERNAL_ERROR"}},
+		{name: "curl h2c", service: "h2c", program: words("curl -sS -g -i --noproxy * --http2-prior-knowledge http://[HOST]:PORT/a"), says: []string{"HTTP/2 503", text}, well: true},
+		{name: "node h2c", service: "h2c", program: words("node h2c.js http://[HOST]:PORT"), says: []string{"503", text}, well: true},
 		{name: "swaks", service: "smtp", program: words(mail), says: []string{"421 4.3.2 " + text}},
 		{name: "python smtplib", service: "smtp", program: python("smtp"), says: []string{"SMTPConnectError", "421", text}},
 		{name: "swaks submission", service: "submission", program: words(mail), says: []string{"421 4.3.2 " + text}},
@@ -79,6 +84,7 @@ func askers() []asker {
 		{name: "redis-cli", service: "redis", program: words("redis-cli -e -h HOST -p PORT GET a"), says: []string{"ERR " + text}},
 		{name: "redis-cli RESP3", service: "redis", program: words("redis-cli -e -3 -h HOST -p PORT GET a"), says: []string{"ERR " + text}},
 		{name: "memcached", service: "memcached", program: python("memcached"), says: []string{"SERVER_ERROR " + text}, well: true},
+		{name: "ldapsearch", service: "ldap", program: words("ldapsearch -x -H ldap://[HOST]:PORT -b dc=example"), says: []string{"Server is unavailable (52)", text}},
 		{name: "dig", service: "dns-udp", program: dig(""), says: []string{"status: SERVFAIL", "example.com."}, well: true},
 		{name: "dig without EDNS", service: "dns-udp", program: dig("+noedns"), says: []string{"status: SERVFAIL"}, well: true},
 		{name: "dig TCP", service: "dns-tcp", program: dig("+tcp"), says: []string{"status: SERVFAIL", "example.com."}, well: true},

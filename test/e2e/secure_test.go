@@ -142,6 +142,12 @@ func (s *stage) sorryServer() (int, error) {
 		return 0, errors.New("the log names no sorry server")
 	}
 	var pid int
-	_, err = fmt.Sscan(string(log[at+len(before):]), &pid)
+	if _, err = fmt.Sscan(string(log[at+len(before):]), &pid); err != nil {
+		return 0, err
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && !strings.Contains(string(line), "sorry-server") {
+		err = fmt.Errorf("process %d is another one by now", pid)
+	}
 	return pid, err
 }
