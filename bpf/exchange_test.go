@@ -19,8 +19,9 @@ type network struct {
 	client   *client
 	random   *rand.Rand
 	loss     float64
-	ordered  bool // no frame overtakes another
-	least    int  // time on the way, which at most doubles; 0: 1 to 20
+	ordered  bool      // no frame overtakes another
+	least    int       // time on the way, which at most doubles; 0: 1 to 20
+	burst    *burstRig // where the page is sent in bursts
 	now, due int
 	events   events
 	answers  int
@@ -86,6 +87,9 @@ func (n *network) run() error {
 		n.now = e.at
 		switch {
 		case e.frame == nil:
+			if err := n.burst.forget(); err != nil {
+				return err
+			}
 			if !n.client.done() {
 				n.after(n.client.timeout(), nil, true)
 			}
@@ -119,16 +123,29 @@ func (n *network) arrive(frame []byte) error {
 
 func (n *network) answer(frame []byte) error {
 	ret, out, err := n.program.run(frame)
+	if n.burst != nil && err == nil && n.program.name == "xdp" && ret == n.program.pass {
+		return n.deferred(frame)
+	}
 	switch {
 	case err != nil:
 		return err
 	case ret == n.program.pass:
 		return fmt.Errorf("a packet was passed: %x", frame)
 	case ret == n.program.send:
-		n.answers++
-		n.carry(out, true)
+		for _, out := range append(n.burst.clones(), out) {
+			n.answers++
+			n.carry(out, true)
+		}
 	}
 	return nil
+}
+
+// deferred has tc answer what XDP has left to it.
+func (n *network) deferred(frame []byte) error {
+	xdp := n.program
+	n.program = n.burst.programs()[1]
+	defer func() { n.program = xdp }()
+	return n.answer(frame)
 }
 
 // exchangeCase is a kind of client and what it must have in the end.
@@ -141,6 +158,7 @@ type exchangeCase struct {
 	ordered   bool
 	head      bool // the header is enough
 	whole     bool // the page is right
+	burst     *burstRig
 }
 
 func exchangeCases() []exchangeCase {
@@ -179,7 +197,7 @@ func (x exchangeCase) play(r *rig, page testResponse, seed uint64) error {
 	}
 	n := &network{
 		program: r.programs()[seed/2%2], client: c, random: random,
-		loss: 0.05 + 0.25*random.Float64(), ordered: x.ordered,
+		loss: 0.05 + 0.25*random.Float64(), ordered: x.ordered, burst: x.burst,
 	}
 	if err := n.run(); err != nil {
 		return err

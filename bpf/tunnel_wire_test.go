@@ -63,7 +63,13 @@ func (l *lane) plug(t *testing.T) wire {
 	if err := director.Do(func() error { return addFilter(dev, l.MaitredTc, "maitred_tc") }); err != nil {
 		t.Fatal(err)
 	}
-	end, err := far.Netlink().LinkByName("eth0")
+	return plugInto(t, far, "eth0")
+}
+
+// plugInto is the end of a link by its device.
+func plugInto(t *testing.T, far *netlab.Namespace, name string) wire {
+	t.Helper()
+	end, err := far.Netlink().LinkByName(name)
 	if err != nil {
 		t.Fatal(err)
 	}

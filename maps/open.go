@@ -30,6 +30,7 @@ type Maps struct {
 	doomed map[PageID]bool   // deleted, but still the former page of a row
 	// variants are the slots of each page's variants, by the page's own slot.
 	variants map[uint32][]uint32
+	common   map[PageID]uint32 // the slots of variants that all pages share
 
 	absence bpf.DirectorAbsence // what every row says
 
@@ -65,7 +66,7 @@ func Open(pinPath string, o Options) (*Maps, error) {
 	m := &Maps{
 		engine: engine, unswept: true,
 		ids: map[Key]uint32{}, slots: map[PageID]uint32{}, doomed: map[PageID]bool{},
-		variants:  map[uint32][]uint32{},
+		variants: map[uint32][]uint32{}, common: map[PageID]uint32{},
 		forwarded: map[uint32]bool{}, stale: map[uint32]uint64{},
 		rowOf: map[ServerID]uint16{}, serverRows: map[uint16]*serverRow{},
 		ringOf: map[uint32]*ring{}, rings: map[ringSum]*ring{},

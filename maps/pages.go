@@ -47,25 +47,28 @@ func (m *Maps) PutPage(p Page) error {
 	if err := p.check(); err != nil {
 		return fmt.Errorf("page %x: %w", p.ID, err)
 	}
+	if err := m.putCommon(p); err != nil {
+		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeCommon())
+	}
 	others := p.distinct()
 	slots, err := m.freeSlots(1 + len(others))
 	if err != nil {
-		return fmt.Errorf("put page %x: %w", p.ID, err)
+		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeCommon())
 	}
 	main, slots := slots[0], slots[1:]
 	if err := m.putSet(p, others, main, slots); err != nil {
-		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeSet(main, slots))
+		return errors.Join(fmt.Errorf("put page %x: %w", p.ID, err), m.freeSet(main, slots), m.freeCommon())
 	}
 	m.slots[p.ID] = main
 	m.variants[main] = slots
 	return nil
 }
 
-// putSet fills a page's slot, and those of the distinct ones of its variants. What is in a slot is noted
+// putSet fills a page's slot and those of its variants. What is in a slot is noted
 // before it is there, as part of the page in the slot main; and that, last of
 // all, as a page. So a process that finds only some of it knows what to free.
 func (m *Maps) putSet(p Page, others []Page, main uint32, slots []uint32) error {
-	slotOf := map[PageID]uint32{}
+	slotOf := maps.Clone(m.common)
 	for i, v := range others {
 		slotOf[v.ID] = slots[i]
 		if err := m.putSlot(slots[i], v.content(nil), main); err != nil {
@@ -143,7 +146,7 @@ func (m *Maps) bury(rows map[bpf.DirectorEndpoint]bpf.DirectorService) error {
 		delete(m.variants, slot)
 		delete(m.doomed, id)
 	}
-	return nil
+	return m.freeCommon()
 }
 
 // freeSet frees a page's slot and those of its variants: putSet backwards. What
@@ -174,6 +177,9 @@ func (m *Maps) freeSlots(n int) ([]uint32, error) {
 		for _, slot := range m.variants[slot] {
 			taken[slot] = true
 		}
+	}
+	for _, slot := range m.common {
+		taken[slot] = true
 	}
 	var free []uint32
 	most := m.engine.Pages.MaxEntries()

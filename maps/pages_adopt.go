@@ -23,6 +23,8 @@ func (m *Maps) adoptPages() error {
 	for slot, entry := range index {
 		switch main, ok := index[entry.Of]; {
 		case entry.Of == 0:
+		case entry.Of == ofAll:
+			m.common[PageID(entry.Digest)] = slot
 		case ok && main.Of == 0:
 			m.variants[entry.Of] = append(m.variants[entry.Of], slot)
 		default:

@@ -56,12 +56,13 @@ func (p Page) checkBytes() error {
 	return nil
 }
 
-// distinct are the pages of the variants: hosts that have the same share one.
+// distinct are the pages of the variants but for those that all pages share: hosts
+// that have the same page have one.
 func (p Page) distinct() []Page {
 	var pages []Page
 	seen := map[PageID]bool{}
 	for _, v := range p.Variants {
-		if !seen[v.Page.ID] {
+		if !seen[v.Page.ID] && !v.isCommon() {
 			seen[v.Page.ID] = true
 			pages = append(pages, v.Page)
 		}
@@ -69,7 +70,8 @@ func (p Page) distinct() []Page {
 	return pages
 }
 
-// Slots is how many slots the page and its variants take, of PageMemory each.
+// Slots is how many slots the page and its variants take, of PageMemory each. What
+// all pages share does not count.
 func (p Page) Slots() int { return 1 + len(p.distinct()) }
 
 // content is the page as the kernel reads it, with the slots that the pages of its

@@ -14,6 +14,9 @@ import (
 	"github.com/maitred-lb/maitred/bpf"
 )
 
+// alertID is of what all pages say to TLS.
+const alertID PageID = 0xa1
+
 // variedPage has three variants.
 func variedPage(id PageID) Page {
 	p := testPage(id, "plain")
@@ -21,15 +24,16 @@ func variedPage(id PageID) Page {
 	p.Variants = []Variant{
 		{Host: "shop.example", Page: testPage(id+1, "of the shop")},
 		{Coding: CodingBrotli, Page: testPage(id+2, "brotli")},
-		{Opening: OpeningTLS, Page: testPage(id+3, "alert")},
+		{Opening: OpeningTLS, Page: testPage(alertID, "alert")},
 	}
 	return p
 }
 
-// inKernel lists the slots that a page is in and those that one is noted of.
+// inKernel lists the slots that a page is in, of the first few, for each look
+// costs a millisecond, and those that one is noted of.
 func inKernel(t *testing.T, m *Maps) (filled, noted []uint32) {
 	t.Helper()
-	for slot := range m.engine.Pages.MaxEntries() {
+	for slot := range uint32(12) {
 		var inner *ebpf.Map
 		switch err := m.engine.Pages.Lookup(slot, &inner); {
 		case err == nil:
@@ -88,7 +92,7 @@ func TestVariantsAreReadAsWritten(t *testing.T) {
 func TestVariantsShareTheirPagesFate(t *testing.T) {
 	path := pinPath(t)
 	m := open(t, path)
-	put(t, m, variedPage(0x100))
+	put(t, m, variedPage(0x100)) // its alert is in slot 1
 	put(t, m, testPage(2, "alone"))
 	mustDo(t, m.PutService(keyA, Service{Mode: ModeSorry, Page: 0x100}))
 	wantSlots(t, m, 1, 2, 3, 4, 5)
@@ -98,15 +102,19 @@ func TestVariantsShareTheirPagesFate(t *testing.T) {
 	wantSlots(t, m, 1, 2, 3, 4)
 	put(t, m, variedPage(0x100))
 	put(t, m, variedPage(0x200))
-	wantSlots(t, m, 1, 2, 3, 4, 5, 6, 7, 8)
+	wantSlots(t, m, 1, 2, 3, 4, 5, 6, 7)
+	first, second := readPage(t, m, m.slots[0x100]), readPage(t, m, m.slots[0x200])
+	if first.Variant[2].Slot != 1 || second.Variant[2].Slot != 1 {
+		t.Errorf("alerts in slots %d and %d, want 1", first.Variant[2].Slot, second.Variant[2].Slot)
+	}
 
 	mustDo(t, m.PutService(keyA, Service{Mode: ModeSorry, Page: 0x200}))
 	mustDo(t, m.DeletePage(0x100)) // and yet exchanges end on it
 	wantPages(t, m, 0x200)
 	m = m.reopen(t, path)
-	wantSlots(t, m, 1, 2, 3, 4, 5, 6, 7, 8)
+	wantSlots(t, m, 1, 2, 3, 4, 5, 6, 7)
 	mustDo(t, m.DeleteService(keyA))
-	wantSlots(t, m, 5, 6, 7, 8)
+	wantSlots(t, m, 1, 5, 6, 7)
 	mustDo(t, m.DeletePage(0x200))
 	wantSlots(t, m)
 }
@@ -114,49 +122,66 @@ func TestVariantsShareTheirPagesFate(t *testing.T) {
 // TestPutThatWasCutShort ends a process after each step of putting a page, and
 // of deleting one.
 func TestPutThatWasCutShort(t *testing.T) {
-	const main = 1
+	const main, alert = 1, 9
 	p := variedPage(0x100)
-	slots := []uint32{2, 3, 4}
+	slots := []uint32{2, 3}
+	whole := func(t *testing.T, m *Maps) {
+		t.Helper()
+		mustDo(t, m.putSlot(alert, p.Variants[2].Page.content(nil), alert))
+		mustDo(t, m.note(alert, p.Variants[2].Page.content(nil), ofAll))
+		mustDo(t, m.putSet(p, p.distinct(), main, slots))
+	}
 	steps := map[string]func(t *testing.T, m *Maps){
+		"the alert, only noted": func(t *testing.T, m *Maps) { mustDo(t, m.note(alert, p.content(nil), alert)) },
+		"the alert, not yet noted as such": func(t *testing.T, m *Maps) {
+			mustDo(t, m.putSlot(alert, p.Variants[2].Page.content(nil), alert))
+		},
+		"the alert": func(t *testing.T, m *Maps) {
+			mustDo(t, m.putSlot(alert, p.Variants[2].Page.content(nil), alert))
+			mustDo(t, m.note(alert, p.Variants[2].Page.content(nil), ofAll))
+		},
 		"one variant": func(t *testing.T, m *Maps) {
 			mustDo(t, m.putSlot(2, p.Variants[0].Page.content(nil), main))
 		},
 		"a variant that is only noted": func(t *testing.T, m *Maps) {
-			mustDo(t, m.note(2, testPage(9, "x").content(nil), main))
+			mustDo(t, m.note(2, p.content(nil), main))
 		},
 		"all but the last note": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, p.distinct(), main, slots))
-			mustDo(t, m.note(main, testPage(9, "x").content(nil), main))
+			whole(t, m)
+			mustDo(t, m.note(main, p.content(nil), main))
 		},
 		"a deletion that has begun": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, p.distinct(), main, slots))
+			whole(t, m)
 			mustDo(t, m.note(main, &bpf.DirectorPage{}, main))
 			mustDo(t, m.engine.Pages.Delete(uint32(main)))
 		},
 		"a deletion of the page itself": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, p.distinct(), main, slots))
+			whole(t, m)
 			mustDo(t, m.freeSlot(main))
 		},
 		"a deletion of all but a variant": func(t *testing.T, m *Maps) {
-			mustDo(t, m.putSet(p, p.distinct(), main, slots))
-			mustDo(t, m.freeSet(main, slots[:2]))
+			whole(t, m)
+			mustDo(t, m.freeSet(main, slots[:1]))
+		},
+		"a deletion of all but the alert": func(t *testing.T, m *Maps) {
+			whole(t, m)
+			mustDo(t, m.freeSet(main, slots))
 		},
 	}
+	path := pinPath(t)
+	m := open(t, path)
 	for name, step := range steps {
-		t.Run(name, func(t *testing.T) {
-			path := pinPathNamed(t, "cut")
-			m := open(t, path)
-			put(t, m, testPage(7, "another")) // in slot 1
-			mustDo(t, m.DeletePage(7))
-			step(t, m)
-			m = m.reopen(t, path)
-			wantPages(t, m)
-			wantSlots(t, m)
-			put(t, m, p)
-			wantPages(t, m, 0x100)
-			wantSlots(t, m, 1, 2, 3, 4)
-			mustDo(t, m.Withdraw())
-		})
+		step(t, m)
+		m = m.reopen(t, path)
+		wantPages(t, m)
+		wantSlots(t, m)
+		put(t, m, p)
+		wantPages(t, m, 0x100)
+		wantSlots(t, m, 1, 2, 3, 4)
+		mustDo(t, m.DeletePage(0x100))
+		if t.Failed() {
+			t.Fatal("after " + name)
+		}
 	}
 }
 
@@ -169,14 +194,14 @@ func TestPutThatFails(t *testing.T) {
 	p := variedPage(0x100)
 	index := m.engine.PageIndex
 	m.engine.PageIndex = closed(t)
-	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant 101: note what is in slot") {
+	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant a1: note what is in slot") {
 		t.Errorf("put: %v", err)
 	}
 	m.engine.PageIndex = index
 	wantPages(t, m, 1)
 	pages := m.engine.Pages
 	m.engine.Pages = closed(t)
-	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant 101: fill slot") {
+	if err := m.PutPage(p); err == nil || !strings.Contains(err.Error(), "put page 100: variant a1: fill slot") {
 		t.Errorf("put: %v", err)
 	}
 	m.engine.Pages = pages
@@ -192,7 +217,10 @@ func TestPutThatFails(t *testing.T) {
 	m.engine.Pages = pages
 	wantPages(t, m, 1)
 	mustDo(t, m.buryNow())
-	wantSlots(t, m, 1)
+	wantSlots(t, m, 1, 2) // the alert stays while there is a page
+	mustDo(t, m.DeleteService(keyA))
+	mustDo(t, m.DeletePage(1))
+	wantSlots(t, m)
 }
 
 // closed is a map that nothing can be done with.
@@ -213,8 +241,8 @@ func TestVariantsShareASlot(t *testing.T) {
 	p.Variants = append(p.Variants, again)
 	put(t, m, p)
 	wantSlots(t, m, 1, 2, 3, 4)
-	main := readPage(t, m, 1)
-	if p.Slots() != 4 || main.Variants != 4 || main.Variant[3].Slot != main.Variant[0].Slot || main.Variant[3].Host == main.Variant[0].Host {
+	main := readPage(t, m, m.slots[0x100])
+	if p.Slots() != 3 || main.Variants != 4 || main.Variant[3].Slot != main.Variant[0].Slot || main.Variant[3].Host == main.Variant[0].Host {
 		t.Errorf("%d slots, %d variants: %+v", p.Slots(), main.Variants, main.Variant[:4])
 	}
 	mustDo(t, m.DeletePage(0x100))
@@ -228,10 +256,10 @@ func TestNoSlotForAllVariants(t *testing.T) {
 	}
 	p := variedPage(0x100)
 	err := m.PutPage(p)
-	if !errors.Is(err, ErrNoSlot) || err.Error() != "put page 100: no page slot is free: 4 are needed, 3 of 1023 are left" {
-		t.Errorf("four pages in three slots: %v", err)
+	if !errors.Is(err, ErrNoSlot) || err.Error() != "put page 100: no page slot is free: 3 are needed, 2 of 1023 are left" {
+		t.Errorf("three pages and an alert in three slots: %v", err)
 	}
-	p.Variants = p.Variants[:2]
+	p.Variants = p.Variants[1:]
 	put(t, m, p)
 }
 

@@ -48,7 +48,7 @@ func (c *Config) slots() int {
 			slots[one] = page.Image.Slots()
 		}
 	}
-	sum := 0
+	sum := 1 // the alert of all pages of HTTP
 	for _, n := range slots {
 		sum += n
 	}

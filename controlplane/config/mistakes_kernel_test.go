@@ -34,13 +34,13 @@ func TestMistakesOfRoom(t *testing.T) {
 		return director + pool + "pages: [" + list(n, "{name: p%[1]d, body: '%[1]d'}") + "]\n" +
 			"services: [" + list(n, "{name: s%[1]d, addresses: [192.0.2.1], ports: [%[1]d], pool: app, sorry: {page: p%[1]d}}") + "]\n"
 	}
-	for name, text := range map[string]string{"services": ports(2048, ""), "pages": pages(511)} {
+	for name, text := range map[string]string{"services": ports(2048, ""), "pages": pages(1022)} {
 		t.Run(name, func(t *testing.T) { mustParse(t, text) })
 	}
 	testMistakes(t, map[string]mistake{
 		"services": {ports(2049, ""), []string{"maitred.yaml:3: services: have 4098 addresses and ports in all, the kernel has room for 4096"}},
 		"udp":      {ports(2049, ", protocol: udp"), []string{"maitred.yaml:3: services: have 4098 addresses and ports in all, the kernel has room for 4096"}},
-		"pages":    {pages(512), []string{"maitred.yaml:3: pages: those in use take 1024 places with their variants, the kernel has 1023"}},
+		"pages":    {pages(1023), []string{"maitred.yaml:3: pages: those in use take 1024 places with their variants, the kernel has 1023"}},
 	})
 }
 

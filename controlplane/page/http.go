@@ -58,10 +58,15 @@ func buildHTTP(s Spec) (Image, error) {
 }
 
 // tlsVariant tells a browser at once that there is no TLS to be had: it would take
-// the page itself for a broken record.
+// the page itself for a broken record. It is the same in all pages. One alert ends
+// the connection; there are more, so that the end of them is not among the bytes
+// that all variants may begin with, which are 32 (maps/pages_alike.go).
 func tlsVariant() Variant {
+	const alerts = 5
 	alert, head, _ := makeTLS(Spec{}) // never fails
-	return Variant{Opening: OpeningTLS, Image: newImage(alert, head, SpeechAny).sealed()}
+	image := newImage(bytes.Repeat(alert, alerts), head, SpeechAny)
+	image.Burst = 1
+	return Variant{Opening: OpeningTLS, Image: image.sealed()}
 }
 
 // burst sets how many segments of the page and its variants are sent at once;
@@ -77,6 +82,9 @@ func (m Image) burst(n int) Image {
 	}
 	m.Burst = n
 	for i := range m.Variants {
+		if m.Variants[i].Opening == OpeningTLS {
+			continue
+		}
 		m.Variants[i].Image.Burst = n
 		m.Variants[i].Image = m.Variants[i].Image.sealed()
 	}

@@ -89,12 +89,14 @@ const largestSegment = 1440
 // Segments is how many packets bytes of a page take at least.
 func Segments(length int) int { return (length + largestSegment - 1) / largestSegment }
 
-// Slots is how many places the page and its variants take in the kernel; variants
-// that are the same share one.
+// Slots is how many places the page and its variants take in the kernel: variants
+// that are the same share one, and what is said to TLS all pages share.
 func (m Image) Slots() int {
 	distinct := map[uint64]bool{}
 	for _, v := range m.Variants {
-		distinct[v.Image.Digest] = true
+		if v.Opening != OpeningTLS {
+			distinct[v.Image.Digest] = true
+		}
 	}
 	return 1 + len(distinct)
 }

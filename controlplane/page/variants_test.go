@@ -148,8 +148,8 @@ func TestHosts(t *testing.T) {
 	if resp, body := decoded(t, m, http.MethodGet); resp.StatusCode != 502 || string(body) != "any" {
 		t.Errorf("of any: %d, %q", resp.StatusCode, body)
 	}
-	// Two hosts with one page have it once: br, gzip, plain, later, any, tls.
-	if m.Slots() != 6 || m.Burst != MaxBurst || m.Variants[8].Image.Burst != MaxBurst {
+	// Two hosts with one page have it once: br, gzip, plain, later, any.
+	if m.Slots() != 5 || m.Burst != MaxBurst || m.Variants[7].Image.Burst != MaxBurst {
 		t.Errorf("%d slots, bursts of %d", m.Slots(), m.Burst)
 	}
 	if m.Longest() <= 9000 || m.Longest() > 9200 {

@@ -108,6 +108,9 @@ func BenchmarkSorryExchange(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer stats.Close()
+	if err := r.readClock(); err != nil {
+		b.Fatal(err)
+	}
 	printExchanges(b, ctx, r)
 }
 
@@ -132,6 +135,7 @@ func printExchanges(b *testing.B, ctx context.Context, r *rivals) {
 	t.row("maitred", maitred.Nanoseconds(), client.Nanoseconds(), programs.Nanoseconds(), "", "")
 	t.row("nginx, return 502", nginx.Nanoseconds(), client.Nanoseconds(), (nginx - client).Nanoseconds(), fmt.Sprintf("%.0f", ratio), verdict(ratio >= barExchange))
 	t.note("Medians of %d rounds in turn of 2 s by wrk with 32 connections, over veths. The server is maitred's programs, as the kernel counts", rounds)
-	t.note("their time, itself taking some; the client is all the rest, veths and all, and is taken to be the same with nginx.")
+	t.note("their time (less %v a run for the counting); the client is all the rest, veths and all, taken to be the same with nginx. A veth", r.clock)
+	t.note("has no room for a longer answer: what XDP has begun tc does again.")
 	t.end(os.Stdout)
 }

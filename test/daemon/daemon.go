@@ -6,6 +6,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,11 +78,11 @@ func (d *Daemon) Await(limit time.Duration, ok func(api.Status) bool) error {
 		}
 		select {
 		case err := <-d.exited:
-			return fmt.Errorf("the daemon ended: %w", err)
+			return errors.Join(errors.New("the daemon ended"), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("waited %v: services %+v, servers %+v, last error %w", limit, last.Services, last.Servers, lastErr)
+	return errors.Join(fmt.Errorf("waited %v: services %+v, servers %+v", limit, last.Services, last.Servers), lastErr)
 }
 
 // Kill gives the daemon no chance to tidy up.

@@ -20,9 +20,10 @@ import (
 // does alone.
 type engine struct {
 	*netlab.Lab
-	maps *maps.Maps
-	pin  string // their folder in the BPF file system
-	body []byte
+	maps  *maps.Maps
+	pin   string // their folder in the BPF file system
+	body  []byte
+	burst int // segments of the page at once; 0: one
 }
 
 // newEngine brings up a page of the given length on the lab's two service
@@ -81,7 +82,7 @@ func (e *engine) say(t testing.TB, mode maps.Mode, orphans maps.Orphans) {
 		t.Fatal(err)
 	}
 	id := maps.PageID(image.Digest)
-	if err := e.maps.PutPage(maps.Page{ID: id, Response: image.Response, Head: image.Head, Sums: image.Sums}); err != nil {
+	if err := e.maps.PutPage(maps.Page{ID: id, Response: image.Response, Head: image.Head, Sums: image.Sums, Burst: e.burst}); err != nil {
 		t.Fatal(err)
 	}
 	for _, vip := range []netip.Addr{e.VIP4, e.VIP6} {

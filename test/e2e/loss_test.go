@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -24,8 +25,34 @@ func attempts() int {
 // misses is asked for again by its own retransmission timer: see on_request in
 // bpf/include/tcp.h.
 func TestThePageSurvivesLoss(t *testing.T) {
-	const loss = 0.05
 	e := newEngine(t, maps.AttachTC, 20000)
+	e.survives(t, clients)
+}
+
+// TestTheBurstSurvivesLoss: the same where the page comes by ten segments at once,
+// of which any may be lost, and the one with the FIN is not.
+func TestTheBurstSurvivesLoss(t *testing.T) {
+	for _, mode := range []maps.AttachMode{maps.AttachTC, maps.AttachXDP} {
+		for _, length := range []int{20000, 60000} {
+			t.Run(fmt.Sprintf("mode %d, %d bytes", mode, length), func(t *testing.T) {
+				e := newEngine(t, mode, length)
+				e.putBurst(t, 10)
+				e.survives(t, clients[len(clients)-1:])
+			})
+		}
+	}
+}
+
+// putBurst has another page take the place of the one that is there.
+func (e *engine) putBurst(t testing.TB, burst int) {
+	e.burst, e.body = burst, text(len(e.body)-1)
+	e.say(t, maps.ModeSorry, maps.OrphansReset)
+}
+
+// survives fetches while 5 % of the packets are lost each way.
+func (e *engine) survives(t *testing.T, clients []client) {
+	t.Helper()
+	const loss = 0.05
 	var droppers []*dropper.Dropper
 	for _, d := range []dropper.Direction{dropper.Ingress, dropper.Egress} {
 		dr, err := dropper.Attach(e.Client.Namespace, "eth0", d, loss)
