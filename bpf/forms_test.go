@@ -225,7 +225,7 @@ func TestPortZero(t *testing.T) {
 // TestResetStorm: resets are never answered, whether they are of an exchange or
 // of nothing, and cost nothing of what others are answered with.
 func TestResetStorm(t *testing.T) {
-	const storm = 500
+	const storm = 100
 	r := newRig(t)
 	r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key0, key1}, ResetLimit: 1})
 	each(t, func(t *testing.T, e exchange) {

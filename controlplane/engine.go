@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/maitred-lb/maitred/controlplane/api"
@@ -83,6 +84,15 @@ func (e *engine) reroute() {
 		e.env = now
 		e.derive()
 	}
+}
+
+// shedsByConnections tells whether a service sheds by the connections that are open.
+func (e *engine) shedsByConnections() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.last != nil && slices.ContainsFunc(e.last.Config.Services, func(c config.Service) bool {
+		return c.Shed.Connections > 0 || c.Shed.Overloaded
+	})
 }
 
 // known is what the engine knows of this machine.

@@ -47,6 +47,7 @@ func (s *Server) Status(context.Context) api.Status {
 	out.FlowTable = load.Table
 	out.Servers = servers(st, load)
 	out.Services = services(st, verdicts, load, out)
+	out.Pages = pages(st)
 	for i, service := range out.Services {
 		out.Services[i].Shed = s.shedding(st.Services[service.Name])
 	}
@@ -68,7 +69,7 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 		pool, _ := st.Config.Pool(c.Pool)
 		decided := st.Services[c.Name]
 		service := api.Service{
-			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: decided.Page, Backup: c.Sorry.Pool,
+			Name: c.Name, Pool: c.Pool, Method: string(c.Method), Page: decided.Page, Outage: c.Sorry.Page, Backup: c.Sorry.Pool,
 			Override: override(decided.Override),
 			Mode:     decided.Mode.String(), Reason: decided.Reason, Since: decided.Since.UTC(),
 			Orphans: string(decided.Orphans),

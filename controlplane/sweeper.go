@@ -11,10 +11,12 @@ import (
 	"github.com/maitred-lb/maitred/maps"
 )
 
-// A sweep comes this long after the one before, and after so many times what that
-// one took: sweeping never takes more than one per cent of a CPU.
+// A sweep comes this long after the one before, sooner where services shed by what it
+// counts, and after so many times what that one took: sweeping never takes more than
+// one per cent of a CPU.
 const (
 	sweepPeriod = 5 * time.Second
+	hurryPeriod = meterPeriod
 	sweepShare  = 100
 )
 
@@ -22,6 +24,7 @@ const (
 // that are over, and counts the others.
 type sweeper struct {
 	sweep func() (maps.Census, error)
+	hurry func() bool // tells whether services shed by what it counts
 	log   *slog.Logger
 	last  atomic.Pointer[swept]
 }
@@ -32,8 +35,8 @@ type swept struct {
 	at     time.Time
 }
 
-func newSweeper(sweep func() (maps.Census, error), log *slog.Logger) *sweeper {
-	return &sweeper{sweep: sweep, log: log}
+func newSweeper(sweep func() (maps.Census, error), hurry func() bool, log *slog.Logger) *sweeper {
+	return &sweeper{sweep: sweep, hurry: hurry, log: log}
 }
 
 // String names the sweeper among the tasks of the daemon.
@@ -54,7 +57,11 @@ func (s *sweeper) Run(ctx context.Context) error {
 			failed = err.Error()
 			s.log.Error("connections that are over are not removed, it will be tried again", "error", err)
 		}
-		if !pause(ctx, max(sweepPeriod, sweepShare*took)) {
+		period := sweepPeriod
+		if s.hurry() {
+			period = hurryPeriod
+		}
+		if !pause(ctx, max(period, sweepShare*took)) {
 			return nil
 		}
 	}

@@ -17,12 +17,15 @@ import (
 
 func TestSweeperTakesItsTime(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		took time.Duration
-		want int // sweeps in 100 s
+		name  string
+		took  time.Duration
+		hurry bool
+		want  int // sweeps in 100 s
 	}{
-		{"few flows", time.Millisecond, 20},
-		{"many flows", 250 * time.Millisecond, 4}, // 25 s between them
+		{"few flows", time.Millisecond, false, 20},
+		{"many flows", 250 * time.Millisecond, false, 4}, // 25 s between them
+		{"few flows, in a hurry", time.Millisecond, true, 100},
+		{"many flows, in a hurry", 250 * time.Millisecond, true, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -31,7 +34,7 @@ func TestSweeperTakesItsTime(t *testing.T) {
 					n++
 					time.Sleep(tc.took)
 					return maps.Census{Total: n}, nil
-				}, slog.New(slog.DiscardHandler))
+				}, func() bool { return tc.hurry }, slog.New(slog.DiscardHandler))
 				if _, at := s.Census(); !at.IsZero() {
 					t.Error("there was a sweep before the first")
 				}
@@ -65,7 +68,7 @@ func TestSweeperFailsOnce(t *testing.T) {
 			}
 			return maps.Census{Total: 7}, nil
 		}
-		s := newSweeper(sweep, slog.New(slog.NewTextHandler(&log, nil)))
+		s := newSweeper(sweep, func() bool { return false }, slog.New(slog.NewTextHandler(&log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()

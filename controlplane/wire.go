@@ -175,7 +175,7 @@ func (w *wiring) targets(ledger *reconcile.Ledger) ([]reconcile.Target, error) {
 func (w *wiring) upkeep(p *Parts, e *engine) {
 	log := w.in.Logger
 	w.find(p, e, serverAddrs)
-	sweeps := newSweeper(w.maps.Sweep, log)
+	sweeps := newSweeper(w.maps.Sweep, e.shedsByConnections, log)
 	p.Traffic = ebpfFlows{flowTable{w.maps, sweeps}}
 	p.Tasks = append(p.Tasks, sweeps)
 	if off := notForwarding(w.cfg, os.ReadFile); len(off) > 0 {

@@ -100,6 +100,41 @@ func TestRowsAreReadAsWritten(t *testing.T) {
 	check(m)
 }
 
+// Some counters of one service are those that Counters has of all.
+func TestCountersOfOneService(t *testing.T) {
+	m := open(t, pinPath(t))
+	if got, err := m.CountersOf(keyA, VerdictAnswerSYN); err != nil || len(got) != 0 {
+		t.Errorf("of a service without a row: %v, %v", got, err)
+	}
+	for _, k := range []Key{keyA, keyB} {
+		mustDo(t, m.PutService(k, Service{Mode: ModeShed, Shed: 5}))
+	}
+	var row bpf.DirectorService
+	mustDo(t, m.engine.Services.Lookup(keyTo(keyB), &row))
+	cpus, err := ebpf.PossibleCPU()
+	mustDo(t, err)
+	for v, n := range map[Verdict]uint64{VerdictAnswerSYN: 3, VerdictForwardOpen: 0} {
+		counters := make([]bpf.DirectorCounter, cpus)
+		for i := range counters {
+			counters[i] = bpf.DirectorCounter{Packets: n, Bytes: 60 * n}
+		}
+		mustDo(t, m.engine.Counters.Put(counterKey(row.Id, v), counters))
+	}
+	all, err := m.Counters()
+	mustDo(t, err)
+	got, err := m.CountersOf(keyB, VerdictAnswerSYN, VerdictForwardOpen)
+	want := Counts{VerdictAnswerSYN: {Packets: 3 * uint64(cpus), Bytes: 180 * uint64(cpus)}}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	if d := cmp.Diff(all[keyB], got); d != "" {
+		t.Errorf("otherwise than Counters:\n%s", d)
+	}
+	if got, err := m.CountersOf(keyA, VerdictAnswerSYN); err != nil || len(got) != 0 {
+		t.Errorf("of the other: %v, %v", got, err)
+	}
+}
+
 func TestServiceNeedsItsPage(t *testing.T) {
 	m := open(t, pinPath(t))
 	if err := m.PutService(keyA, Service{Mode: ModeSorry, Page: 9}); err == nil {

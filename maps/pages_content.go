@@ -84,6 +84,7 @@ func (p Page) content(slots map[PageID]uint32) *bpf.DirectorPage {
 		Speech:   bpf.DirectorSpeech(p.Speech),
 		Burst:    uint32(max(1, p.Burst)),
 		Variants: uint32(len(p.Variants)),
+		Alike:    p.alike(),
 	}
 	for i, v := range p.Variants {
 		c.Variant[i] = bpf.DirectorVariant{

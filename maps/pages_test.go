@@ -3,6 +3,7 @@
 package maps
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,8 +67,8 @@ func TestVariantsAreReadAsWritten(t *testing.T) {
 	put(t, m, p)
 	wantPages(t, m, 0x100)
 	main := readPage(t, m, m.slots[0x100])
-	if main.Variants != 3 || main.Burst != 4 || main.Digest != 0x100 {
-		t.Errorf("%d variants, bursts of %d, digest %x", main.Variants, main.Burst, main.Digest)
+	if main.Variants != 3 || main.Burst != 4 || main.Digest != 0x100 || main.Alike != p.alike() {
+		t.Errorf("%d variants, bursts of %d, digest %x, %d bytes alike", main.Variants, main.Burst, main.Digest, main.Alike)
 	}
 	for i, v := range p.Variants {
 		row := main.Variant[i]
@@ -85,6 +86,19 @@ func TestVariantsAreReadAsWritten(t *testing.T) {
 		if got := string(content.Bytes[:content.Length]); got != string(v.Page.Response) {
 			t.Errorf("variant %d reads %q", i+1, got)
 		}
+	}
+}
+
+func TestWhatIsAlikeIsTold(t *testing.T) {
+	m := open(t, pinPath(t))
+	p := variedPage(0x100)
+	for i := range p.Variants {
+		p.Variants[i].Page.Response, p.Variants[i].Page.Head = bytes.Repeat([]byte("x"), 100), 80
+	}
+	p.Response, p.Head = bytes.Repeat([]byte("x"), 100), 80
+	put(t, m, p)
+	if main := readPage(t, m, m.slots[0x100]); main.Alike != variantGrid {
+		t.Errorf("%d bytes are alike, want %d", main.Alike, variantGrid)
 	}
 }
 

@@ -93,10 +93,14 @@ func outageText(s api.Service) string {
 	fate := map[string]string{
 		"reset": "are reset", "pass": "go on to their servers", "drop": "are dropped",
 	}[s.Orphans]
-	if s.Page == "" {
+	page := s.Page
+	if s.Mode == "shed" { // which has a page of its own
+		page = s.Outage
+	}
+	if page == "" {
 		return "no page: clients are refused"
 	}
-	return fmt.Sprintf("page %s, %s so far; connections from before %s", s.Page, count(int(answers(s.Verdicts)), "answer"), fate)
+	return fmt.Sprintf("page %s, %s so far; connections from before %s", page, count(int(answers(s.Verdicts)), "answer"), fate)
 }
 
 // said tells what an operator has said, and what is turned away.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/page"
 	"github.com/maitred-lb/maitred/maps"
@@ -26,6 +27,16 @@ func pageTable(pages []config.Page) string {
 			strconv.Itoa(max(1, m.Burst)), strconv.Itoa(len(m.Variants)), memory)
 	}
 	return table.String()
+}
+
+// pagesTable tells of the pages that services have in the kernel.
+func (a *app) pagesTable(st api.Status) string {
+	t := a.table("PAGE", "PROTOCOL", "BYTES", "BURST", "VARIANTS", "MEMORY", "SERVICES")
+	for _, p := range st.Pages {
+		t.row(p.Name, p.Protocol, strconv.Itoa(p.Bytes), strconv.Itoa(p.Burst), strconv.Itoa(p.Variants), bytesText(p.Memory),
+			strings.Join(p.Services, ", "))
+	}
+	return t.String()
 }
 
 // pageMemory is what a page and its variants take in the kernel, in bytes.

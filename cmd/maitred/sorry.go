@@ -211,4 +211,3 @@ func (a *app) completePages(*cobra.Command, []string, string) ([]string, cobra.S
 	}
 	return pageNames(cfg), cobra.ShellCompDirectiveNoFileComp
 }
-

@@ -39,6 +39,10 @@ func example() api.Status {
 				Servers: []string{"m"}, Engine: "ebpf", OnDown: "repick", Attached: []string{"eth0 xdp tc", "eth1 tc"}, Active: 12, Checks: []string{"smtp"},
 				Quorum: api.Quorum{Min: 1, Has: 1, Keep: 1, Reach: 1}},
 		},
+		Pages: []api.Page{
+			{Name: "closed", Protocol: "http", Bytes: 3013, Variants: 4, Burst: 10, Memory: 4 * 199400, Services: []string{"shop"}},
+			{Name: "mx", Protocol: "smtp", Bytes: 36, Burst: 1, Memory: 199400, Services: []string{"mail", "submission"}},
+		},
 		Servers: []api.Server{
 			{Pool: "app", Name: "a", Address: "10.0.0.11", Verdict: "down", Reason: "web: connection refused", Since: before(42 * time.Second),
 				Configured: 100, Probes: []api.ProbeKey{{Check: "web", Target: "10.0.0.11:80"}},

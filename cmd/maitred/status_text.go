@@ -17,7 +17,7 @@ import (
 func (a *app) statusText(st api.Status, wide bool) string {
 	parts := []string{a.identity(st), a.serviceTable(st), a.serverTable(st)}
 	if wide {
-		parts = append(parts, a.virtualTable(st), a.trafficTable(st), a.probeTable(st))
+		parts = append(parts, a.virtualTable(st), a.pagesTable(st), a.trafficTable(st), a.probeTable(st))
 	}
 	parts = append(parts, a.targetTable(st))
 	if wide {

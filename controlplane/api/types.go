@@ -19,6 +19,7 @@ type Status struct {
 	FlowTable      *FlowTable `json:"flow_table,omitempty"`      // of the eBPF engine
 
 	Services    []Service          `json:"services"`
+	Pages       []Page             `json:"pages,omitempty"` // of the services
 	Servers     []Server           `json:"servers"`
 	Probes      []Probe            `json:"probes"`
 	Lateness    Lateness           `json:"lateness"`
@@ -70,8 +71,9 @@ type Service struct {
 	Attached []string           `json:"attached"`          // interfaces whose packets are looked at for it: see attachments
 	Active   int                `json:"active_connections"`
 	Quorum   Quorum             `json:"quorum"`
-	Checks   []string           `json:"checks,omitempty"` // that each of its servers must pass
-	Page     string             `json:"page,omitempty"`   // that clients get, or would get
+	Checks   []string           `json:"checks,omitempty"`      // that each of its servers must pass
+	Page     string             `json:"page,omitempty"`        // that clients get, or would get
+	Outage   string             `json:"outage_page,omitempty"` // of the configuration, whatever is shown now
 	Backup   string             `json:"backup_pool,omitempty"`
 	Override *Override          `json:"override,omitempty"` // in force
 	Shed     *Shedding          `json:"shed,omitempty"`     // only in mode shed

@@ -244,3 +244,23 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+// All forms of a page with one status begin alike, and none ends soon: then the
+// kernel may answer what does not tell yet which of them suits (maps/pages_alike.go).
+func TestFormsBeginAlike(t *testing.T) {
+	const grid = 32
+	m := mustBuild(t, Spec{
+		Status: 502, Reason: down, ContentType: "text/html", Body: html(9000), Compress: true,
+		Hosts: []HostSpec{{Hosts: []string{"a"}, Spec: Spec{Status: 502, Reason: down, ContentType: "text/html"}}},
+	})
+	for i, v := range m.Variants {
+		switch {
+		case v.Opening == OpeningTLS:
+			if len(v.Image.Response) < grid {
+				t.Errorf("the alert has %d bytes", len(v.Image.Response))
+			}
+		case !bytes.Equal(v.Image.Response[:grid], m.Response[:grid]) || v.Image.Head < 2*grid:
+			t.Errorf("variant %d: a header of %d bytes, %q", i+1, v.Image.Head, v.Image.Response[:grid])
+		}
+	}
+}
