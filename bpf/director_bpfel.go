@@ -442,6 +442,7 @@ const (
 	DirectorMapSettings         = "settings"
 	DirectorMapTallies          = "tallies"
 	DirectorMapTurns            = "turns"
+	DirectorMapTwices           = "twices"
 	DirectorMapUnnoted          = "unnoted"
 	DirectorProgMaitredProbe    = "maitred_probe"
 	DirectorProgMaitredPulse    = "maitred_pulse"
@@ -531,6 +532,7 @@ type DirectorMapSpecs struct {
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	Turns       *ebpf.MapSpec `ebpf:"turns"`
+	Twices      *ebpf.MapSpec `ebpf:"twices"`
 	Unnoted     *ebpf.MapSpec `ebpf:"unnoted"`
 }
 
@@ -588,6 +590,7 @@ type DirectorMaps struct {
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	Turns       *ebpf.Map `ebpf:"turns"`
+	Twices      *ebpf.Map `ebpf:"twices"`
 	Unnoted     *ebpf.Map `ebpf:"unnoted"`
 }
 
@@ -620,6 +623,7 @@ func (m *DirectorMaps) Close() error {
 		m.Settings,
 		m.Tallies,
 		m.Turns,
+		m.Twices,
 		m.Unnoted,
 	)
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 var anyPage = speechPage{
@@ -70,14 +73,14 @@ func TestSpeechGreeting(t *testing.T) {
 	all, length := page.bytes, uint32(len(page.bytes))
 	last := DirectorVerdictANSWER_LAST
 	turns := []turn{
-		{name: "handshake", verdict: last, answer: all},
+		{name: "handshake", verdict: last, answer: all, twice: true},
 		{name: "first words", says: "EHLO example.net\r\n", verdict: last, answer: all},
 		{name: "keep-alive byte", says: "x", verdict: last, answer: all},
 		{name: "fin", fin: true, verdict: last, answer: all},
 		{name: "data and fin", says: "QUIT\r\n", fin: true, verdict: last, answer: all},
 		{name: "no room for the fin", window: uint16(length), verdict: DirectorVerdictANSWER_SEGMENT, answer: all},
 		{name: "no room for the fin, data", says: "x", window: uint16(length), verdict: DirectorVerdictANSWER_SEGMENT, answer: all, unsaid: 1},
-		{name: "page without its fin", offset: length, verdict: last},
+		{name: "page without its fin", offset: length, verdict: last, twice: true},
 		{name: "the end", offset: length + 1, verdict: DirectorVerdictDROP_DONE},
 		{name: "data after the end", offset: length + 1, says: "QUIT\r\n", verdict: DirectorVerdictANSWER_ACK},
 		{name: "fin after the end", offset: length + 1, fin: true, verdict: DirectorVerdictANSWER_ACK},
@@ -86,8 +89,8 @@ func TestSpeechGreeting(t *testing.T) {
 	r.plays(t, greetingPages()[1], []turn{
 		{name: "long, handshake", verdict: DirectorVerdictANSWER_SEGMENT, answer: greetingPages()[1].bytes[:536]},
 		{name: "long, words", says: "EHLO", verdict: DirectorVerdictANSWER_SEGMENT, answer: greetingPages()[1].bytes[:536], unsaid: 1},
-		{name: "long, rest", offset: 536, verdict: last, answer: greetingPages()[1].bytes[536:]},
-		{name: "long, handshake, class 3", class: 3, verdict: last, answer: greetingPages()[1].bytes},
+		{name: "long, rest", offset: 536, verdict: last, answer: greetingPages()[1].bytes[536:], twice: true},
+		{name: "long, handshake, class 3", class: 3, verdict: last, answer: greetingPages()[1].bytes, twice: true},
 	})
 	r.orphaned(t, page)
 	r.headed(t, page, turns[0])
@@ -111,7 +114,49 @@ func TestSpeechGreetingToAnyWindow(t *testing.T) {
 				x.verdict, x.answer = DirectorVerdictDROP_WINDOW, nil // see on_request: offset 1 is behind the empty head
 			}
 			p := x.segment(e)
-			r.checkFrame(t, fmt.Sprint("window ", window), p.Bytes(), x.outcome(e, p))
+			r.checkFrame(t, fmt.Sprint("window ", window), p.Bytes(), x.outcome(r.programs()[1], e, p))
 		}
 	})
+}
+
+// TestSpeechGreetingTwice: XDP has tc answer a SYN to who is to be greeted, up to
+// a limit; beyond that, and for all other pages, it does so itself.
+func TestSpeechGreetingTwice(t *testing.T) {
+	r := newRig(t)
+	xdp, tc := r.programs()[0], r.programs()[1]
+	each(t, func(t *testing.T, e exchange) {
+		syn := e.syn(mssOption(1460)...)
+		answer := e.synAck(syn, classOf(e.most), 0, uint16(e.most))
+		for _, page := range []speechPage{anyPage, postgresPage(), dnsPage, {testPage(1000, 100), DirectorSpeechSPEECH_HTTP}} {
+			r.putRow(t, 1, page.row())
+			r.check(t, syn.Bytes(), answer)
+		}
+		r.putRow(t, 1, greetingPages()[0].row())
+		r.checkOne(t, xdp, syn.Bytes(), outcome{verdict: DirectorVerdictPASS_DEFERRED, id: e.id})
+		r.checkOne(t, tc, syn.Bytes(), answer)
+		ack := turn{verdict: DirectorVerdictANSWER_LAST, answer: greetingPages()[0].bytes}
+		r.spend(t, func() {
+			r.checkOne(t, xdp, syn.Bytes(), answer)
+			r.checkOne(t, xdp, ack.segment(e).Bytes(), ack.outcome(xdp, e, ack.segment(e)))
+		})
+	})
+}
+
+// spend leaves nothing of what may be sent twice while f runs, which has to be
+// within a window of time (TWICE_WINDOW_NS of twice.h).
+func (r *rig) spend(t *testing.T, f func()) {
+	t.Helper()
+	const window, limit = 1e8, 5000
+	for uptimeNS(t)%window > window/2 {
+		time.Sleep(window / 10)
+	}
+	spent := make([]DirectorBudget, ebpf.MustPossibleCPU())
+	for i := range spent {
+		spent[i] = DirectorBudget{Window: uint64(uptimeNS(t) / window), Used: limit}
+	}
+	for key := range uint32(2) {
+		put(t, r.Twices, key, spent)
+		defer put(t, r.Twices, key, make([]DirectorBudget, len(spent)))
+	}
+	f()
 }

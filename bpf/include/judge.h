@@ -5,11 +5,19 @@
 #include "exchange.h"
 #include "paced.h"
 #include "syn.h"
+#include "twice.h"
 
 static __always_inline bool is_new(const struct packet *p)
 {
 	return p->protocol == IPPROTO_TCP && p->part == PART_WHOLE &&
 	       (p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+static __always_inline bool greets(const struct service *svc)
+{
+	const struct page *page = page_at(svc->page[svc->current & 1]);
+
+	return page && page->speech == SPEECH_GREETING;
 }
 
 /*
@@ -31,7 +39,7 @@ judge_new(const struct frame *f, const struct packet *p,
 		return PASS_LINGER;
 	v = on_syn(f, p, s, svc, r);
 	if (mode == MODE_SORRY || (r->seq & ~COOKIE_FIELD) < svc->shed)
-		return v;
+		return greets(svc) ? twice(f, r, v) : v;
 	r->flags = 0;
 	return PASS_LINGER;
 }

@@ -7,6 +7,7 @@
 #include "ldap.h"
 #include "postgres.h"
 #include "say.h"
+#include "twice.h"
 
 /*
  * Apologies in other protocols than HTTP. They are a step of their own behind
@@ -73,9 +74,10 @@ speak(const struct frame *f, const struct packet *p, struct reply *r)
 	if (c.offset > page->length)
 		return on_end(p, r);
 	v = on_request(p, &c, page, page->length, SEGMENT_MAX, r);
-	if (page->speech == SPEECH_GREETING && client_end(p) == p->seq)
-		r->ack = p->seq;
-	return v;
+	if (page->speech != SPEECH_GREETING || client_end(p) != p->seq)
+		return v;
+	r->ack = p->seq;
+	return v == ANSWER_LAST ? twice(f, r, v) : v;
 }
 
 #endif

@@ -26,7 +26,7 @@ struct reply {
 	__u32 end; /* offset behind the last; 0: there is no other segment */
 	__u16 size; /* of the segments that follow */
 	bool fin; /* the last has one */
-	__u8 pad;
+	bool twice; /* it is sent so */
 };
 
 /* The end of what the client has sent: a FIN counts as one byte. */
@@ -200,22 +200,26 @@ ours(const struct packet *p, const struct service *svc, const struct cookie *c,
 #define RESET_WINDOW_NS 100000000ULL
 
 /* The clock is read here only: it costs more than the rest of a short answer. */
-static __always_inline bool may_reset(const struct setting *s)
+static __always_inline bool within(struct budget *b, __u64 length, __u32 limit)
 {
-	__u32 zero = 0;
-	struct budget *b = bpf_map_lookup_elem(&resets, &zero);
-	__u64 window = bpf_ktime_get_coarse_ns() / RESET_WINDOW_NS;
+	__u64 window = bpf_ktime_get_coarse_ns() / length;
 
-	if (!b)
-		return false;
 	if (b->window != window) {
 		b->window = window;
 		b->used = 0;
 	}
-	if (b->used >= s->reset_limit)
+	if (b->used >= limit)
 		return false;
 	b->used++;
 	return true;
+}
+
+static __always_inline bool may_reset(const struct setting *s)
+{
+	__u32 zero = 0;
+	struct budget *b = bpf_map_lookup_elem(&resets, &zero);
+
+	return b && within(b, RESET_WINDOW_NS, s->reset_limit);
 }
 
 /* A connection from before the outage: RFC 9293, 3.5.2 has the numbers. */

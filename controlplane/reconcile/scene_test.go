@@ -113,9 +113,8 @@ func stories() map[string][]scene {
 		"ebpf asked": storyOf(config.ForwardingEBPF, config.DR, viaShop),
 		"nobody":     storyOf(config.ForwardingNone, config.DR),
 
-		"ipvs reserve":     storyOf(config.ForwardingIPVS, config.NAT, inReserve),
-		"ebpf reserve nat": storyOf(config.ForwardingEBPF, config.NAT, inReserve),
-		"ebpf reserve dr":  storyOf(config.ForwardingEBPF, config.DR, inReserve),
+		"ipvs reserve": storyOf(config.ForwardingIPVS, config.NAT, inReserve),
+		"ebpf reserve": storyOf(config.ForwardingEBPF, config.NAT, inReserve),
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/maitred-lb/maitred/checkers"
 )
 
@@ -54,6 +56,20 @@ func reply(c net.Conn) bool {
 	var word [1]byte
 	_, err := io.ReadFull(c, word[:])
 	return err == nil && word[0] == sayEnd
+}
+
+// watchPeriod is how often a process looks whether its socket is still its own.
+const watchPeriod = 2 * time.Second
+
+// watch calls end when the file behind a descriptor has no name any more: nobody can
+// reach this process, and nobody will tell it to end.
+func watch(ctx context.Context, place int, end func()) {
+	for wait(ctx, watchPeriod) {
+		var is unix.Stat_t
+		if err := unix.Fstat(place, &is); err == nil && is.Nlink == 0 {
+			end()
+		}
+	}
 }
 
 // call connects to the socket of a process that serves.

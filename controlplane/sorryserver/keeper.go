@@ -161,12 +161,13 @@ func (k *Keeper) renew(ctx context.Context) error {
 		k.close(want)
 		return unbound
 	}
-	control, path, err := k.newSocket()
+	path := k.socket + ".new"
+	door, err := openDoor(path)
 	if err != nil {
 		return errors.Join(err, unbound)
 	}
-	defer func() { _ = control.Close() }()
-	proc, err := spawn(ctx, k.command, next, append([]*os.File{control}, files...), k.log)
+	defer door.close()
+	proc, err := spawn(ctx, k.command, next, append([]*os.File{door.control, door.place}, files...), k.log)
 	if err != nil {
 		return errors.Join(err, os.Remove(path), unbound)
 	}
@@ -212,26 +213,6 @@ func (k *Keeper) close(want []Want) {
 			delete(k.listeners, addr)
 		}
 	}
-}
-
-// newSocket opens a socket for a process, by another name as long as the one
-// before still serves.
-func (k *Keeper) newSocket() (*os.File, string, error) {
-	path := k.socket + ".new"
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, "", fmt.Errorf("make room for a socket: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, "", fmt.Errorf("open the socket of the sorry server: %w", err)
-	}
-	l.SetUnlinkOnClose(false)
-	defer func() { _ = l.Close() }()
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, "", fmt.Errorf("keep others from the socket of the sorry server: %w", err)
-	}
-	file, err := l.File()
-	return file, path, err
 }
 
 // replace puts a process in the place of the one before, which may be that of a

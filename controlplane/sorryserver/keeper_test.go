@@ -314,6 +314,23 @@ func TestKeeperOutlivesItsDaemon(t *testing.T) {
 	}
 }
 
+// A process whose socket is gone can't be reached by any daemon, and ends.
+func TestKeeperLeavesNobodyForEver(t *testing.T) {
+	a, addr := newAuthority(t, "one"), free(t)
+	k := keep(t, filepath.Join(t.TempDir(), "sorry.sock"))
+	k.Set([]sorryserver.Want{want(build(t, 502, "one"), a, addr)})
+	until(t, "it serves", k.up)
+	k.end()
+	time.Sleep(100 * time.Millisecond)
+	if got := fetch(addr, a.pool); got != "502 one <nil>" {
+		t.Errorf("without a daemon: %s", got)
+	}
+	if err := os.Remove(k.socket); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it ends", func() bool { return strings.Contains(fetch(addr, a.pool), "refused") })
+}
+
 func TestKeeperTriesAgain(t *testing.T) {
 	a := newAuthority(t, "one")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

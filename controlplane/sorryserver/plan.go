@@ -39,18 +39,23 @@ type planned struct {
 const (
 	readyFile     = 3 // takes a byte once it serves
 	controlFile   = 4 // the listener of its socket
-	firstSiteFile = 5 // those of its sites
+	placeFile     = 5 // its socket's place in the file system
+	firstSiteFile = 6 // the listeners of its sites
 )
 
 // endTime is how long a process that is to end lets its clients finish.
 const endTime = 40 * time.Second
 
-// Inherit is the life of a process that a Keeper has started. It ends when ctx does
-// or when it is told so on its socket, once its clients have their answers.
+// Inherit is the life of a process that a Keeper has started. It ends when ctx does,
+// when it is told so on its socket, or when that is gone or another's, once its
+// clients have their answers.
 func Inherit(ctx context.Context, in io.Reader) error {
 	var p plan
 	if err := json.NewDecoder(in).Decode(&p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
+	}
+	if file, ok := in.(io.Closer); ok {
+		_ = file.Close() // it has keys, and nobody is to read it again
 	}
 	limits := DefaultLimits()
 	var err error
@@ -67,6 +72,7 @@ func Inherit(ctx context.Context, in io.Reader) error {
 	defer tasks.Wait()
 	defer func() { _ = socket.Close() }()
 	tasks.Go(func() { control(socket, end) })
+	tasks.Go(func() { watch(ctx, placeFile, end) })
 	server := NewServer(limits)
 	if err := p.serve(server, &tasks, end); err != nil {
 		return errors.Join(err, server.Shutdown(ctx))

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ type service struct {
 	name string
 	port uint16
 	udp  bool
+	tls  bool   // inside TLS, with shop.pem and shop.key
 	page string // what the configuration says of it, in YAML, but for its name
 }
 
@@ -68,9 +70,10 @@ func startDirector(t *testing.T, in *netlab.Namespace, attach, extra string, ser
 
 func (d *director) file(name string) string { return filepath.Join(d.dir, name) }
 
+// allSorry takes it for sorry that this machine itself is in reserve.
 func allSorry(status api.Status) bool {
 	for _, v := range status.Services {
-		if v.Mode != "sorry" {
+		if v.Mode != "sorry" && v.Mode != "backup" {
 			return false
 		}
 	}
@@ -102,7 +105,7 @@ func addresses() []netip.Addr {
 func (d *director) configure(t *testing.T, services []service) {
 	t.Helper()
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `director: {name: clients, interfaces: [eth0], forwarding: none, addresses: manage, attach: %s, pin_path: %q%s}
+	fmt.Fprintf(&b, `director: {name: clients, interfaces: [eth0], forwarding: ebpf, addresses: manage, attach: %s, pin_path: %q%s}
 admin: {socket: %q}
 health:
   defaults: {interval: 1s, fast_interval: 200ms, timeout: 1s, rise: 1, fall: 1}
@@ -117,16 +120,22 @@ pools:
 	}
 	b.WriteString("services:\n")
 	for _, v := range services {
-		protocol := "tcp"
+		protocol, inside := "tcp", ""
 		if v.udp {
 			protocol = "udp"
 		}
-		fmt.Fprintf(&b, "  - {name: %s, addresses: [%q, %q], ports: [%d], protocol: %s, method: nat, pool: gone, sorry: {page: %s}}\n",
-			v.name, vip4, vip6, v.port, protocol, v.name)
+		if v.tls {
+			inside = ", tls: {cert: shop.pem, key: shop.key}"
+		}
+		fmt.Fprintf(&b, "  - {name: %s, addresses: [%q, %q], ports: [%d], protocol: %s, method: nat, pool: gone, sorry: {page: %s%s}}\n",
+			v.name, vip4, vip6, v.port, protocol, v.name, inside)
 	}
 	files := map[string][]byte{"maitred.yaml": b.Bytes()}
 	for name := range sizes() {
 		files[name+".html"] = page(name)
+	}
+	if slices.ContainsFunc(services, func(v service) bool { return v.tls }) {
+		files["shop.pem"], files["shop.key"] = certificate(t)
 	}
 	for name, data := range files {
 		if err := os.WriteFile(d.file(name), data, 0o600); err != nil {

@@ -36,7 +36,7 @@ var httpClients = []httpClient{
 	{name: "python POST", get: printed("python3", "post.py")},
 	{name: "node http", get: printed("node", "get.js")},
 	{name: "node fetch", get: printed("node", "fetch.js")},
-	{name: "java", get: printed("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "Get.java")},
+	{name: "java", get: printed("java", "Get")},
 }
 
 // pages of about a segment, and of many.
@@ -53,6 +53,7 @@ func TestHTTP(t *testing.T) {
 	for _, attach := range []string{"tc", "xdp"} {
 		t.Run(attach, func(t *testing.T) {
 			s := newStage(t, attach, pageServices()...)
+			s.compile(t)
 			for _, h := range httpClients {
 				for _, vip := range addresses() {
 					for _, v := range pageServices() {
@@ -130,16 +131,20 @@ func (s said) response(method string) (*http.Response, error) {
 	if _, rest, ok := strings.Cut(s.out, "\r\n\r\nHTTP/"); ok { // behind an interim response
 		s.out = "HTTP/" + rest
 	}
+	s.out = strings.Replace(s.out, "HTTP/2 ", "HTTP/2.0 ", 1) // as curl writes it
 	return http.ReadResponse(bufio.NewReader(strings.NewReader(s.out)), &http.Request{Method: method})
 }
 
 func byGo(ctx context.Context, c client, url string) (*http.Response, error) {
-	fetcher := &http.Client{Transport: &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true}}
+	return c.fetch(ctx, url, &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true})
+}
+
+func (client) fetch(ctx context.Context, url string, by *http.Transport) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	return fetcher.Do(req)
+	return (&http.Client{Transport: by}).Do(req)
 }
 
 func urlOf(vip netip.Addr, v service) string {

@@ -45,11 +45,19 @@ func (s said) both() string { return s.out + s.err }
 func (c client) ask(ctx context.Context, program ...string) said {
 	cmd := c.Command(ctx, program[0], program[1:]...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "HOME="+c.dir, "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "HOME="+c.dir, "LC_ALL=C.UTF-8", "NODE_EXTRA_CA_CERTS=shop.pem")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	return said{out.String(), errs.String(), err}
+}
+
+// compile makes a class of the Java program, which takes longer than to run it.
+func (c client) compile(t *testing.T) {
+	t.Helper()
+	if made := c.ask(t.Context(), "javac", "Get.java"); made.ended != nil {
+		t.Fatalf("compile for Java: %v: %s", made.ended, made.both())
+	}
 }
 
 // unhurt wants what is done to reset no connection of the client's.

@@ -144,13 +144,12 @@ func TestDecoders(t *testing.T) {
 	}
 }
 
-// TestTLSAtHTTP has a client of HTTPS come to a port of HTTP.
+// TestTLSAtHTTP has a client of HTTPS come to a port of HTTP. It gets more than one
+// alert, and closes when it has read the first: its kernel resets what is done with.
 func TestTLSAtHTTP(t *testing.T) {
 	s := newStage(t, "tc", catalogue())
 	for _, vip := range addresses() {
 		a := asker{program: strings.Fields("curl -sS -g -k --noproxy * https://[HOST]:PORT/"), says: []string{"alert internal error"}}
-		t.Run(vip.String(), func(t *testing.T) {
-			s.unhurt(t, func() { a.wantApology(t, s, netip.AddrPortFrom(vip, 80)) })
-		})
+		t.Run(vip.String(), func(t *testing.T) { a.wantApology(t, s, netip.AddrPortFrom(vip, 80)) })
 	}
 }
