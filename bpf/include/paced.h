@@ -331,7 +331,6 @@ static __always_inline enum verdict
 paced(const struct frame *f, const struct packet *p, const struct service *svc,
       struct reply *r, enum service_mode mode)
 {
-	bool any = mode == MODE_SORRY && svc->orphans != ORPHAN_PASS;
 	const struct page *page = page_at(r->page);
 	struct pace c = { .offset = r->offset, .xdp = f->xdp };
 	enum request request = REQUEST_OTHER;
@@ -347,7 +346,8 @@ paced(const struct frame *f, const struct packet *p, const struct service *svc,
 	if (ours && c.offset == 0 && p->length && !(p->flags & TCP_RST))
 		request = paced_start(f, p, page, &variant);
 	if (ours && pace_variant(&c, page, variant, r) &&
-	    (any || is_likely(&c)))
+	    (is_likely(&c) ||
+	     (mode == MODE_SORRY && svc->orphans != ORPHAN_PASS)))
 		return pace(p, page, &c, request, r);
 	return foreign(p, svc, r, mode);
 }
