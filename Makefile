@@ -68,9 +68,10 @@ test-unit: ## tests that need no privilege
 	@echo '== unit tests'
 	go test $(unit)
 
-test-root: ## tests that need root and BPF; their lack is a failure
+test-root: build ## tests that need root and BPF; their lack is a failure
 	@echo '== tests on this kernel, as root'
-	CI=true go test -count=1 -p 1 -timeout 30m $(call packages,$(KERNEL_DIRS))
+	CI=true MAITRED=$(CURDIR)/bin/maitred go test -count=1 -p 1 -timeout 30m $(call packages,$(KERNEL_DIRS))
+	@echo 'the sorry page as Chromium shows it:' test/clients/screenshots/*.png
 
 test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
 	@echo '== tests on Linux 6.1, in a virtual machine'

@@ -63,16 +63,23 @@ func (r *burstRig) forget() error {
 	return err
 }
 
+// recall makes as if a number had brought its block just now, whatever CPU it came
+// to.
+func (r *burstRig) recall(t *testing.T, number uint32) {
+	t.Helper()
+	rows := make([]uint64, ebpf.MustPossibleCPU())
+	for i := range rows {
+		rows[i] = uint64(uint32(uptimeNS(t)/1e6))<<32 | uint64(number)
+	}
+	put(t, r.Bursts, number%r.Bursts.MaxEntries(), rows)
+}
+
 // spend makes as if XDP had left to tc all that it may, or nothing.
 func (r *burstRig) spend(t *testing.T, all bool) {
 	t.Helper()
 	rows := make([]DirectorBudget, ebpf.MustPossibleCPU())
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_COARSE, &now); err != nil {
-		t.Fatal(err)
-	}
 	for i := range rows {
-		if rows[i].Window = uint64(now.Nano()) / 1e6 / 100; all {
+		if rows[i].Window = uint64(uptimeNS(t)) / 1e6 / 100; all {
 			rows[i].Used = 1 << 20
 		}
 	}

@@ -59,7 +59,7 @@ func TestPageShowOfAClient(t *testing.T) {
 			t.Errorf("%v: %v, body %.20q", test.args, resp.Header, body)
 		}
 	}
-	if got := runPage(t, "show", "closed", "--raw", "--tls"); got != (outcome{exitDone, strings.Repeat("\x15\x03\x03\x00\x02\x02\x50", 5), ""}) {
+	if got := runPage(t, "show", "closed", "--raw", "--tls"); got != (outcome{exitDone, strings.Repeat("\x15\x03\x03\x00\x02\x01\x5a", 4) + "\x15\x03\x03\x00\x02\x02\x50", ""}) {
 		t.Errorf("by TLS: %+v", got)
 	}
 	if got := runPage(t, "show", "closed", "--host", "shop.example"); !strings.Contains(got.stdout, "\nclosed, variant 1 of 4: ") {

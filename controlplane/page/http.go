@@ -58,13 +58,9 @@ func buildHTTP(s Spec) (Image, error) {
 }
 
 // tlsVariant tells a browser at once that there is no TLS to be had: it would take
-// the page itself for a broken record. It is the same in all pages. One alert ends
-// the connection; there are more, so that the end of them is not among the bytes
-// that all variants may begin with, which are 32 (maps/pages_alike.go).
+// the page itself for a broken record. It is the same in all pages.
 func tlsVariant() Variant {
-	const alerts = 5
-	alert, head, _ := makeTLS(Spec{}) // never fails
-	image := newImage(bytes.Repeat(alert, alerts), head, SpeechAny)
+	image := newImage(alertsOf32(), 0, SpeechAny)
 	image.Burst = 1
 	return Variant{Opening: OpeningTLS, Image: image.sealed()}
 }

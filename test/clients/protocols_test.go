@@ -98,6 +98,11 @@ func TestApologies(t *testing.T) {
 	for _, attach := range []string{"tc", "xdp"} {
 		t.Run(attach, func(t *testing.T) {
 			s := newStage(t, attach, apologies()...)
+			for _, vip := range addresses() {
+				t.Run("go grpc/"+vip.String(), func(t *testing.T) {
+					s.unhurt(t, func() { s.wantUnavailable(t, netip.AddrPortFrom(vip, portOf(t, "grpc"))) })
+				})
+			}
 			for _, a := range askers() {
 				for _, vip := range addresses() {
 					t.Run(fmt.Sprintf("%s/%s", a.name, vip), func(t *testing.T) {

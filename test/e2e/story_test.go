@@ -102,7 +102,7 @@ func (s story) script(t *testing.T, bin string, p play) testscript.Params {
 // emulated.
 func sizes() map[string]string {
 	if testing.Short() {
-		return map[string]string{"BIG": "10MB", "FLOOD": "30000", "RUSH": "1000"}
+		return map[string]string{"BIG": "10MB", "FLOOD": "30000", "RUSH": "300"}
 	}
 	return map[string]string{"BIG": "100MB", "FLOOD": "1000000", "RUSH": "20000"}
 }
