@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,55 +46,77 @@ func TestSharedKeysAreFixed(t *testing.T) {
 
 // keyBoard notes what it is told, and fails if it is to.
 type keyBoard struct {
+	mu    sync.Mutex
 	lines []string
 	err   error
+	cfg   config.Config
 }
 
-func (k *keyBoard) RotateKey() error {
-	k.lines = append(k.lines, "chance")
-	return k.err
-}
+func (k *keyBoard) RotateKey() error { return k.note("chance") }
 
 func (k *keyBoard) SetKeys(current, also maps.CookieKey) error {
-	k.lines = append(k.lines, fmt.Sprintf("%x %x", current, also))
+	return k.note(fmt.Sprintf("%x %x", current, also))
+}
+
+func (k *keyBoard) note(line string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lines = append(k.lines, line)
 	return k.err
+}
+
+func (k *keyBoard) config() *config.Config {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	cfg := k.cfg
+	return &cfg
+}
+
+// set changes what the locksmith meets.
+func (k *keyBoard) set(secret config.Secret, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cfg.Director.CookieSecret, k.err = secret, err
+}
+
+// take returns what was noted since it was called last.
+func (k *keyBoard) take() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	lines := k.lines
+	k.lines = nil
+	return lines
 }
 
 func TestLocksmith(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		board := &keyBoard{}
-		cfg := &config.Config{}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		l := locksmith{board, func() *config.Config { return cfg }, slog.New(slog.DiscardHandler)}
+		l := locksmith{board, board.config, slog.New(slog.DiscardHandler)}
 		go func() { done <- l.Run(ctx) }()
-		time.Sleep(keyPeriod - time.Millisecond)
-		synctest.Wait()
-		if len(board.lines) != 0 {
-			t.Fatalf("keys of chance changed too early: %v", board.lines)
+		after := func(d time.Duration) []string {
+			time.Sleep(d)
+			synctest.Wait()
+			return board.take()
 		}
-		time.Sleep(2 * time.Millisecond)
-		synctest.Wait()
-		if len(board.lines) != 1 {
-			t.Fatalf("keys of chance changed %d times in a period", len(board.lines))
+		if got := after(keyPeriod - time.Millisecond); len(got) != 0 {
+			t.Fatalf("keys of chance changed too early: %v", got)
+		}
+		if got := after(2 * time.Millisecond); len(got) != 1 {
+			t.Fatalf("keys of chance in a period: %v", got)
 		}
 		// A failure is tried again at once, and not a period later.
-		board.err = errors.New("no memory")
-		time.Sleep(keyPeriod)
-		synctest.Wait()
-		failed := len(board.lines)
-		time.Sleep(3 * keyCheck)
-		synctest.Wait()
-		if got := len(board.lines); got != failed+3 {
-			t.Errorf("%d tries in three seconds after a failure", got-failed)
+		board.set(config.Secret{}, errors.New("no memory"))
+		after(keyPeriod)
+		if got := after(3 * keyCheck); len(got) != 3 {
+			t.Errorf("%d tries in three seconds after a failure", len(got))
 		}
-		board.err = nil
 		// From the next second on the secret is what keys are made from.
-		cfg = &config.Config{Director: config.Director{CookieSecret: config.Secret{9}}}
-		time.Sleep(2 * keyCheck)
-		synctest.Wait()
+		board.set(config.Secret{9}, nil)
 		current, also := sharedKeys(config.Secret{9}, time.Now())
-		if got, want := board.lines[len(board.lines)-1], fmt.Sprintf("%x %x", current, also); got != want {
+		got := after(2 * keyCheck)
+		if want := fmt.Sprintf("%x %x", current, also); len(got) == 0 || got[0] != want {
 			t.Errorf("keys %s, want %s", got, want)
 		}
 		cancel()

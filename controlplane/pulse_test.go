@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,28 +19,63 @@ import (
 
 // pulseBoard notes what it is told, and fails if it is to.
 type pulseBoard struct {
+	mu    sync.Mutex
 	lines []string
 	err   error
+	stuck error
+	cfg   config.Config
 }
 
 func (p *pulseBoard) Absent() (bool, error) { return true, nil }
 
-func (p *pulseBoard) SetAbsence(a maps.Absence) error {
-	p.lines = append(p.lines, fmt.Sprintf("absence %d", a))
+func (p *pulseBoard) SetAbsence(a maps.Absence) error { return p.note(fmt.Sprintf("absence %d", a)) }
+
+func (p *pulseBoard) Beat(within time.Duration) error { return p.note("beat " + within.String()) }
+
+func (p *pulseBoard) note(line string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lines = append(p.lines, line)
 	return p.err
 }
 
-func (p *pulseBoard) Beat(within time.Duration) error {
-	p.lines = append(p.lines, "beat "+within.String())
-	return p.err
+func (p *pulseBoard) config() *config.Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cfg := p.cfg
+	return &cfg
+}
+
+func (p *pulseBoard) alive() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stuck
+}
+
+// set changes what the heart meets.
+func (p *pulseBoard) set(d config.Director, stuck, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cfg.Director, p.stuck, p.err = d, stuck, err
+}
+
+// take returns what was noted since it was called last.
+func (p *pulseBoard) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lines := p.lines
+	p.lines = nil
+	return lines
 }
 
 func TestHeart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		keep := config.Director{Absence: config.AbsenceKeep, AbsentAfter: 30 * time.Second}
+		sorry := config.Director{Absence: config.AbsenceSorry, AbsentAfter: 30 * time.Second}
+		pass := config.Director{Absence: config.AbsencePass, AbsentAfter: time.Minute}
 		board := &pulseBoard{}
-		cfg := &config.Config{Director: config.Director{Absence: config.AbsenceKeep, AbsentAfter: 30 * time.Second}}
-		var stuck error
-		h := heart{board, func() *config.Config { return cfg }, func() error { return stuck }, slog.New(slog.DiscardHandler)}
+		board.set(keep, nil, nil)
+		h := heart{board, board.config, board.alive, slog.New(slog.DiscardHandler)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- h.Run(ctx) }()
@@ -47,28 +83,26 @@ func TestHeart(t *testing.T) {
 		expect := func(what string, want ...string) {
 			t.Helper()
 			synctest.Wait()
-			if !slices.Equal(board.lines, want) {
-				t.Errorf("%s: %q, want %q", what, board.lines, want)
+			if got := board.take(); !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", what, got, want)
 			}
-			board.lines = nil
 		}
 		expect("at the start", "absence 0", "beat 0s")
 		time.Sleep(3 * pulsePeriod)
 		expect("where it is no matter")
-		cfg = &config.Config{Director: config.Director{Absence: config.AbsenceSorry, AbsentAfter: 30 * time.Second}}
+		board.set(sorry, nil, nil)
 		time.Sleep(2 * pulsePeriod)
 		expect("after a reload", "absence 2", "beat 30s", "beat 30s")
-		stuck = errors.New("the decider does not come round")
+		board.set(sorry, errors.New("the decider does not come round"), nil)
 		time.Sleep(2 * pulsePeriod)
 		expect("with a decider that is stuck")
-		stuck, board.err = nil, errors.New("no map")
-		cfg = &config.Config{Director: config.Director{Absence: config.AbsencePass, AbsentAfter: time.Minute}}
+		board.set(pass, nil, errors.New("no map"))
 		time.Sleep(2 * pulsePeriod)
 		expect("while the kernel fails", "absence 1", "absence 1")
-		board.err = nil
+		board.set(pass, nil, nil)
 		time.Sleep(pulsePeriod)
 		expect("when it works again", "absence 1", "beat 1m0s")
-		cfg = &config.Config{Director: config.Director{Absence: config.AbsenceKeep}}
+		board.set(keep, nil, nil)
 		time.Sleep(2 * pulsePeriod)
 		expect("when it is no matter any more", "absence 0", "beat 0s")
 		cancel()

@@ -21,6 +21,16 @@ static __always_inline bool greets(const struct service *svc)
 }
 
 /*
+ * Asked anew each time: clang would keep the answer, and the verifier go through
+ * all that comes after with both.
+ */
+static __always_inline bool is_sorry(enum service_mode mode)
+{
+	barrier_var(mode);
+	return mode == MODE_SORRY;
+}
+
+/*
  * A new connection. Which of them are turned away while others are admitted goes by
  * the hash in the cookie, which has no part but the two ends, the key and the page:
  * a SYN that is sent again meets the same fate.
@@ -52,28 +62,27 @@ static __always_inline enum verdict
 judge(const struct frame *f, const struct packet *p, const struct service *svc,
       struct reply *r, enum service_mode mode)
 {
-	bool sorry = mode == MODE_SORRY;
 	const struct page *page;
 	struct cookie c = {};
 	__u32 zero = 0;
 	const struct setting *s = bpf_map_lookup_elem(&settings, &zero);
 
-	if (p->protocol != IPPROTO_TCP && sorry) {
+	if (p->protocol != IPPROTO_TCP && is_sorry(mode)) {
 		r->page = svc->page[svc->current & 1];
 		return r->page ? SPEAK : PASS_NO_PAGE;
 	}
 	if (p->protocol != IPPROTO_TCP)
 		return PASS_LINGER;
 	if (!s || !svc->page[svc->current & 1])
-		return sorry ? PASS_NO_PAGE : PASS_LINGER;
-	if (p->part == PART_FIRST && sorry)
+		return is_sorry(mode) ? PASS_NO_PAGE : PASS_LINGER;
+	if (p->part == PART_FIRST && is_sorry(mode))
 		return svc->orphans == ORPHAN_PASS ? PASS_ORPHAN :
 						     DROP_FRAGMENT;
 	if (p->part == PART_FIRST)
 		return PASS_LINGER;
 	if (!(p->flags & (TCP_ACK | TCP_RST)) ||
 	    (p->flags & (TCP_SYN | TCP_FIN)) == (TCP_SYN | TCP_FIN))
-		return sorry ? DROP_FLAGS : PASS_LINGER;
+		return is_sorry(mode) ? DROP_FLAGS : PASS_LINGER;
 	if (p->flags & TCP_ACK && !(p->flags & TCP_SYN)) {
 		page = cookie_read(p, s, svc, &c);
 		if (page && is_paced(page, &c)) {
@@ -85,7 +94,7 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 		if (page && ours(p, svc, &c, page, mode))
 			return on_exchange(f, p, &c, page, r);
 	}
-	return sorry ? on_orphan(p, s, svc, r) : PASS_LINGER;
+	return is_sorry(mode) ? on_orphan(p, s, svc, r) : PASS_LINGER;
 }
 
 #endif

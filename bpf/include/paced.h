@@ -137,10 +137,11 @@ static __always_inline bool is_likely(const struct pace *c)
 }
 
 /* The last offset, going back from end, where a segment may end: see pace_one. */
-static __always_inline __u32 pace_back(const struct page *page,
-				       const struct pace *c, __u32 end,
-				       __u32 grid)
+__noinline __u32 pace_back(const struct page *page, const struct pace *c,
+			   __u32 end, __u32 grid)
 {
+	if (!page || !c || !c->size)
+		return 0;
 	for (int i = 0; i < 8 && end > c->offset; i++) {
 		if (!ends_at(page, end) &&
 		    (!c->slack || (end + c->shift) % c->size))

@@ -6,7 +6,8 @@
 
 /*
  * The largest segment that the client takes: its option of RFC 9293, 3.7.1, or
- * that section's default. Nearly always the option comes first.
+ * that section's default. Nearly always the option comes first, and is read by a
+ * pointer, which for all of them would be too much for the verifier.
  */
 #define OPTIONS_MAX 12
 
@@ -20,7 +21,8 @@ static __always_inline __u32 client_mss(const struct frame *f,
 		__u8 option[4];
 
 		/* Less than four bytes hold no such option. */
-		if (at + 4 > p->payload || frame_read(f, at, option, 4))
+		if (at + 4 > p->payload || (i ? frame_load(f, at, option, 4) :
+						frame_read(f, at, option, 4)))
 			return mss;
 		if (option[0] == OPTION_END)
 			return mss;
