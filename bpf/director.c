@@ -261,8 +261,6 @@ static __always_inline int direct(const struct frame *f)
 		v = no_port_tc(f->ctx, &p);
 	else if (!f->xdp && v == ANSWER_TOO_BIG)
 		v = too_big_tc(f->ctx, &p, w.route.mtu);
-	if (!f->xdp && r.twice && v != DROP_ERROR)
-		bpf_clone_redirect(f->ctx, frame_interface(f), 0);
 	/* What XDP passes comes by tc, and is counted there. */
 	if (!f->xdp || v >= PASS_DEFERRED)
 		count(w.service, v, bytes);

@@ -126,6 +126,8 @@ static __always_inline enum verdict answer(const struct frame *f,
 		return DROP_ERROR;
 	if (write_lead(f, p, r) || write_payload(f, p, r, page))
 		return DROP_ERROR;
+	if (!f->xdp && r->twice)
+		bpf_clone_redirect(f->ctx, frame_interface(f), 0);
 	return v;
 }
 

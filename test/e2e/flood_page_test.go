@@ -155,6 +155,9 @@ func (o outcome) quantile(part float64) time.Duration {
 func TestFloodAndThePage(t *testing.T) {
 	for name, mode := range map[string]maps.AttachMode{"tc": maps.AttachTC, "xdp": maps.AttachXDP} {
 		t.Run(name, func(t *testing.T) {
+			if mode == maps.AttachXDP && testing.Short() {
+				t.Skip("played where the machine is not emulated")
+			}
 			e := newEngine(t, mode, 5000)
 			f := e.connect(t, mode)
 			before := e.holds(t)
