@@ -51,7 +51,7 @@ func (r *rig) lawful(frame, out []byte, d deed) error {
 		return r.lawfulAnswer(frame, out)
 	case forwarded:
 		return fmt.Errorf("forwarded: %x", out)
-	case dropped:
+	case dropped, deeds:
 	}
 	return nil
 }

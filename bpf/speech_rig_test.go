@@ -70,15 +70,16 @@ func (x turn) outcome(program program, e exchange, p packet.TCP) outcome {
 		return want
 	}
 	reply := packet.TCP{Seq: p.Ack, Ack: end(p) - x.unsaid, Flags: packet.ACK, Payload: tail(x.answer)}
-	switch x.verdict {
-	case DirectorVerdictANSWER_LAST:
-		reply.Flags |= packet.PSH | packet.FIN
-	case DirectorVerdictANSWER_SEGMENT, DirectorVerdictANSWER_TURN:
-		reply.Flags |= packet.PSH
-	case DirectorVerdictANSWER_ACK:
-	default:
+	flags, answers := map[DirectorVerdict]packet.Flags{
+		DirectorVerdictANSWER_LAST:    packet.PSH | packet.FIN,
+		DirectorVerdictANSWER_SEGMENT: packet.PSH,
+		DirectorVerdictANSWER_TURN:    packet.PSH,
+		DirectorVerdictANSWER_ACK:     0,
+	}[x.verdict]
+	if !answers {
 		return want
 	}
+	reply.Flags |= flags
 	want.reply = answerTo(p, reply)
 	return want
 }

@@ -65,7 +65,7 @@ func readFrames(t *testing.T, page []byte) (header map[string]string, body []byt
 	header = map[string]string{}
 	for {
 		frame, err := framer.ReadFrame()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return header, body, kinds
 		}
 		if err != nil {

@@ -121,7 +121,7 @@ func (s *stage) forward(m mode) error {
 			}
 		case maps.MethodNAT, maps.MethodFullNAT:
 			id.Addr = netip.AddrPortFrom(id.Addr.Addr(), serverPort)
-		case maps.MethodDR:
+		case maps.MethodDR, maps.MethodLocal:
 		}
 		errs = append(errs, s.maps.PutServer(id, state))
 		r.Servers = append(r.Servers, id)
@@ -186,7 +186,7 @@ func (s *stage) forwardIPVS(m mode) error {
 				}
 			case maps.MethodNAT:
 				d.FwdMethod, d.Port = ipvs.Masquerade, serverPort
-			case maps.MethodFullNAT:
+			case maps.MethodFullNAT, maps.MethodLocal:
 				return fmt.Errorf("forward by IPVS: it has no %v", m)
 			}
 			if err := client.CreateDestination(v, d); err != nil {

@@ -111,10 +111,10 @@ func BenchmarkSorryExchange(b *testing.B) {
 	if err := r.readClock(); err != nil {
 		b.Fatal(err)
 	}
-	printExchanges(b, ctx, r)
+	printExchanges(ctx, b, r)
 }
 
-func printExchanges(b *testing.B, ctx context.Context, r *rivals) {
+func printExchanges(ctx context.Context, b *testing.B, r *rivals) {
 	b.Helper()
 	var all, own [2][]time.Duration
 	for range rounds {

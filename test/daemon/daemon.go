@@ -88,7 +88,9 @@ func (d *Daemon) Await(limit time.Duration, ok func(api.Status) bool) error {
 // Kill gives the daemon no chance to tidy up.
 func (d *Daemon) Kill() {
 	_ = d.cmd.Process.Kill()
-	<-d.exited
+	for range d.exited {
+		continue // until it is closed, whatever it ended with
+	}
 }
 
 // Stop asks the daemon to end, and tells how it did.
