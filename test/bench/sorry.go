@@ -140,7 +140,7 @@ func (s *stage) sorryCost(h hook, x step, v6 bool) (c sorryCost, err error) {
 	}
 	program := s.xdp
 	if h.kind == ebpf.SchedCLS {
-		if program, err = ebpf.LoadPinnedProgram(filepath.Join(folder, bpf.DirectorProgMaitredTc), nil); err != nil {
+		if program, err = ebpf.LoadPinnedProgram(filepath.Join(s.folder, bpf.DirectorProgMaitredTc), nil); err != nil {
 			return c, err
 		}
 		defer func() { err = errors.Join(err, program.Close()) }()

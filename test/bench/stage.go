@@ -28,6 +28,7 @@ import (
 // near, or into tc, where maitred's tc program is: to the rest of the kernel the
 // two are the same. maitred's XDP program is on none of them: the source calls it.
 type stage struct {
+	folder string // of the pins
 	client, director, server *netlab.Namespace
 	near, tc, far            int // indexes of the director's interfaces
 
@@ -210,6 +211,7 @@ func arrived(m *ebpf.Map) (sum uint64, err error) {
 
 // load brings maitred into the kernel, and the tc program onto its interface.
 func (s *stage) load(folder string, flows int) (err error) {
+	s.folder = folder
 	if err := os.RemoveAll(folder); err != nil {
 		return fmt.Errorf("remove what a run before has left: %w", err)
 	}
