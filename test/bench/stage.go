@@ -28,7 +28,7 @@ import (
 // near, or into tc, where maitred's tc program is: to the rest of the kernel the
 // two are the same. maitred's XDP program is on none of them: the source calls it.
 type stage struct {
-	folder string // of the pins
+	folder                   string // of the pins
 	client, director, server *netlab.Namespace
 	near, tc, far            int // indexes of the director's interfaces
 
