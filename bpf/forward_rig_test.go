@@ -46,7 +46,7 @@ func serverMAC(row uint32) packet.MAC { return packet.MAC{2, 0, 0, 0, 0x10, byte
 // turn; the first slot of each ring is the first server.
 func newForwardRig(t testing.TB) *forwardRig {
 	t.Helper()
-	r := &forwardRig{rig: newSizedRig(t, shrink)}
+	r := &forwardRig{rig: newSizedRig(t)}
 	r.in = netlab.Make(t, "director")
 	peer := netlab.Make(t, "peer")
 	r.near, r.nearMAC = r.link(t, peer, "near", "192.0.2.254/24", "2001:db8:1::fe/64")

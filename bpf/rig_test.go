@@ -27,6 +27,7 @@ type rig struct {
 	ringSpec *ebpf.MapSpec
 	names    map[DirectorVerdict]string
 	in       *netlab.Namespace // where frames come in; nil: here
+	slots    []uint32          // of pages that were put
 }
 
 // The services of every rig: ids are rows of counters.
@@ -59,17 +60,41 @@ var (
 // which is a header of 100 bytes and a body that makes 20000.
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	return newSizedRig(t, shrink)
+	return newSizedRig(t)
 }
 
-func newSizedRig(t testing.TB, size func(*ebpf.CollectionSpec)) *rig {
+// newSizedRig takes a rig that a test before has left, or loads one: to verify the
+// programs takes most of a test's time.
+func newSizedRig(t testing.TB) *rig {
 	t.Helper()
 	kernel.RequireBPF(t)
+	r := spareRig(t)
+	if r == nil {
+		r = loadRig(t)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			_ = r.Close() // who knows what it is like
+			return
+		}
+		r.clear(t)
+		spare.Lock()
+		defer spare.Unlock()
+		spare.rigs = append(spare.rigs, r)
+	})
+	r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key0, key1}, ResetLimit: 1 << 30})
+	r.putPage(t, 1, testPage(20000, 100))
+	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
+	return r
+}
+
+func loadRig(t testing.TB) *rig {
+	t.Helper()
 	spec, err := LoadDirector()
 	if err != nil {
 		t.Fatal(err)
 	}
-	size(spec)
+	shrink(spec)
 	r := &rig{
 		pageSpec: spec.Maps[DirectorMapPages].InnerMap, ringSpec: spec.Maps[DirectorMapRings].InnerMap,
 		names: verdictNames(t, spec),
@@ -77,14 +102,6 @@ func newSizedRig(t testing.TB, size func(*ebpf.CollectionSpec)) *rig {
 	if err := spec.LoadAndAssign(&r.DirectorObjects, nil); err != nil {
 		t.Fatal(explained(err))
 	}
-	t.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	r.set(t, DirectorSetting{Keys: [2]DirectorCookieKey{key0, key1}, ResetLimit: 1 << 30})
-	r.putPage(t, 1, testPage(20000, 100))
-	r.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SORRY, Page: [2]uint32{1, 0}})
 	return r
 }
 
@@ -187,6 +204,7 @@ func (r *rig) putRow(t testing.TB, slot uint32, row *DirectorPage) {
 	if err := r.Pages.Put(slot, inner); err != nil {
 		t.Fatal(err)
 	}
+	r.slots = append(r.slots, slot)
 }
 
 // testResponse is a page before it is a row of a map.

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bpf
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/cilium/ebpf"
+)
+
+// spare are rigs that no test has at the moment, as if they were new.
+var spare struct {
+	sync.Mutex
+	rigs []*rig
+}
+
+func spareRig(t testing.TB) *rig {
+	t.Helper()
+	spare.Lock()
+	defer spare.Unlock()
+	n := len(spare.rigs)
+	if n == 0 {
+		return nil
+	}
+	r := spare.rigs[n-1]
+	spare.rigs = spare.rigs[:n-1]
+	return r
+}
+
+// clear makes a rig as it was when it was loaded. Rings stay: without a row in
+// forwards nobody looks at them.
+func (r *rig) clear(t testing.TB) {
+	t.Helper()
+	r.in = nil
+	slices.Sort(r.slots)
+	for _, slot := range slices.Compact(r.slots) {
+		if err := r.Pages.Delete(slot); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			t.Fatal(err)
+		}
+	}
+	r.slots = nil
+	maps := reflect.ValueOf(r.DirectorMaps)
+	for i := range maps.NumField() {
+		m, ok := maps.Field(i).Interface().(*ebpf.Map)
+		if !ok {
+			t.Fatalf("%s is no map", maps.Type().Field(i).Name)
+		}
+		if err := empty(m); err != nil {
+			t.Fatalf("clear %s: %v", maps.Type().Field(i).Name, err)
+		}
+	}
+}
+
+// empty deletes the rows of a hash and zeroes those of an array.
+func empty(m *ebpf.Map) error {
+	switch m.Type() {
+	case ebpf.Hash, ebpf.LRUHash:
+		for {
+			key, err := m.NextKeyBytes(nil)
+			if err != nil || key == nil {
+				return err
+			}
+			if err := m.Delete(key); err != nil {
+				return err
+			}
+		}
+	case ebpf.Array:
+		if m.Flags()&readOnly != 0 {
+			return nil
+		}
+		return zero(m, bytes.Repeat([]byte{0}, int(m.ValueSize())))
+	case ebpf.PerCPUArray:
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return err
+		}
+		rows := make([][]byte, cpus)
+		for i := range rows {
+			rows[i] = make([]byte, (m.ValueSize()+7)/8*8)
+		}
+		return zero(m, rows)
+	}
+	return nil
+}
+
+// readOnly is BPF_F_RDONLY_PROG: constants of the programs.
+const readOnly = 1 << 7
+
+func zero(m *ebpf.Map, row any) error {
+	for i := range m.MaxEntries() {
+		if err := m.Put(i, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
