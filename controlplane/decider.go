@@ -85,8 +85,7 @@ func (d *decider) probed(t checkers.Transition) { d.note(state.Probed{Transition
 // note takes an event and does not wait.
 func (d *decider) note(e state.Event) { d.post(letter{events: []state.Event{e}}) }
 
-// ask returns once the events are applied, together. Without any it tells that the
-// decider comes round.
+// ask returns once the events are applied, together.
 func (d *decider) ask(events ...state.Event) error {
 	done := make(chan struct{})
 	d.post(letter{events: events, done: done})
@@ -97,6 +96,10 @@ func (d *decider) ask(events ...state.Event) error {
 		return errors.New("the daemon is stopping")
 	}
 }
+
+// alive returns once the decider has come round, and costs nothing else: no event is
+// applied.
+func (d *decider) alive() error { return d.ask() }
 
 func (d *decider) post(l letter) {
 	d.mu.Lock()

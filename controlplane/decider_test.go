@@ -42,7 +42,7 @@ func decide(t *testing.T, cfg *config.Config, f func(*decider)) []string {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := d.ask(nil); err == nil {
+		if err := d.alive(); err == nil {
 			t.Error("a decider that is gone says that it is alive")
 		}
 	})
@@ -131,4 +131,34 @@ func TestDeciderAppliesWhatIsQueuedBeforeItEnds(t *testing.T) {
 			t.Fatalf("mode %v, want serve", mode)
 		}
 	}
+}
+
+// Whether it is alive is asked each second, and must not cost a pass over the
+// kernel.
+func TestDeciderIsAskedForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
+		updates := 0
+		d.setProbes, d.update = func([]checkers.Probe) {}, func(state.State) { updates++ }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		if err := d.ask(state.Loaded{Config: shop("")}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		before := updates
+		for range 10 {
+			if err := d.alive(); err != nil {
+				t.Error(err)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if updates != before {
+			t.Errorf("%d updates", updates-before)
+		}
+	})
 }

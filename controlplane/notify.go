@@ -27,7 +27,7 @@ func (s *Server) notifyStopping() { s.opts.Notify(daemon.SdNotifyStopping) }
 func (s *Server) watchdog() Task {
 	return task{"watchdog", func(ctx context.Context) error {
 		return every(ctx, s.opts.Watchdog/2, func() {
-			if s.decider.ask(nil) == nil {
+			if s.decider.alive() == nil {
 				s.opts.Notify(daemon.SdNotifyWatchdog)
 			}
 		})

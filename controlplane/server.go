@@ -171,7 +171,7 @@ func (s *Server) tasks(endpoint Task) []Task {
 		s.parts.Prober,
 		task{"links", func(ctx context.Context) error { return s.parts.Links(ctx, s.parts.Engine.Resync) }},
 		locksmith{s.parts.Datapath, s.current, s.opts.Logger},
-		heart{s.parts.Datapath, s.current, func() error { return s.decider.ask(nil) }, s.opts.Logger},
+		heart{s.parts.Datapath, s.current, s.decider.alive, s.opts.Logger},
 		attachmentWatch{s.parts.Datapath.Attachments, s.parts.Engine.Resync},
 		task{"ready", s.announce},
 		task{"hangups", s.hangups},
