@@ -20,7 +20,7 @@ type Limits struct {
 	Linger  time.Duration // between our end of a connection and the client's
 }
 
-// DefaultLimits are those of a director: about 64 KiB for each connection at
+// DefaultLimits are those of a director: about 100 KiB for each connection at
 // most, and nobody holds one for longer than two minutes.
 func DefaultLimits() Limits {
 	return Limits{

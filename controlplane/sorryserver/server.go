@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,10 +18,11 @@ import (
 // site, over HTTP/1, HTTP/2 and, where the site has a certificate, either of them
 // within TLS: what a client begins with tells which.
 type Server struct {
-	limits Limits
-	slots  chan struct{} // one token for each connection
-	two    *http.Server  // HTTP/2
-	handed *handing      // connections for it
+	limits  Limits
+	slots   chan struct{} // one token for each connection
+	two     *http.Server  // HTTP/2
+	handed  *handing      // connections for it
+	streams atomic.Int64  // of HTTP/2 that are answered
 
 	stopping context.Context // ends when no more clients are to be taken in
 	stop     context.CancelFunc
@@ -64,7 +66,7 @@ func NewServer(l Limits) *Server {
 		},
 		ErrorLog: silent(),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, siteKey{}, siteOf(c))
+			return context.WithValue(ctx, twoKey{}, &two{site: siteOf(c)})
 		},
 	}
 	s.work.Go(func() { _ = s.two.Serve(s.handed) }) // ends with Shutdown or Close
@@ -134,6 +136,8 @@ func (s *Server) take(conn net.Conn, site *Site) {
 // and returns once the others are done. Those that are not when ctx ends are closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
+	late := context.AfterFunc(ctx, s.kill) // one that has no place by then gets none
+	defer late()
 	s.mu.Lock() // no Serve begins any more
 	for c, at := range s.clients {
 		if at == idle {
