@@ -22,6 +22,8 @@ type client struct {
 	held   bool    // first is to be read again
 	once   sync.Once
 	err    error // of Close
+
+	answered time.Time // when the first answer was sent; guarded by server.mu
 }
 
 // Read implements net.Conn.
@@ -110,15 +112,15 @@ type buffered struct {
 // Read implements net.Conn.
 func (b *buffered) Read(p []byte) (int, error) { return b.reader.Read(p) }
 
-// siteOf is whose page a connection of HTTP/2 gets.
-func siteOf(conn net.Conn) *Site {
+// clientOf is whose a connection of HTTP/2 is.
+func clientOf(conn net.Conn) *client {
 	switch conn := conn.(type) {
 	case *tls.Conn:
-		return siteOf(conn.NetConn())
+		return clientOf(conn.NetConn())
 	case *buffered:
-		return conn.client.site
+		return conn.client
 	case *client:
-		return conn.site
+		return conn
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import "time"
 
 // Limits bound what clients can make a Server spend.
 type Limits struct {
-	Connections int    // at a time; more wait in the queues of their listeners
+	Connections int    // at a time; more wait, and take the places of those who have had an answer
 	Header      int64  // bytes of a request's header
 	Body        int64  // bytes of a request's body that are read before it is answered
 	Drain       int64  // bytes that are read from a client whose connection is to end

@@ -76,6 +76,7 @@ func (o *one) answer(last bool) bool {
 	a := (*o.client.site.answers.Load()).choose(host, header)
 	_ = o.conn.SetWriteDeadline(time.Now().Add(limits.Write)) // the write tells of what fails
 	_, err = o.conn.Write(a.response(headOnly, last))
+	o.client.server.satisfied(o.client)
 	return err == nil && !last
 }
 

@@ -66,7 +66,7 @@ func NewServer(l Limits) *Server {
 		},
 		ErrorLog: silent(),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, twoKey{}, &two{site: siteOf(c)})
+			return context.WithValue(ctx, twoKey{}, &two{client: clientOf(c)})
 		},
 	}
 	s.work.Go(func() { _ = s.two.Serve(s.handed) }) // ends with Shutdown or Close
@@ -104,13 +104,59 @@ func (s *Server) Serve(l net.Listener, site *Site) error {
 			pause = min(2*pause, time.Second)
 			continue
 		}
-		select {
-		case s.slots <- struct{}{}:
-			s.take(conn, site)
-		case <-s.dead.Done():
+		if !s.place() {
 			_ = conn.Close()
 			return nil
 		}
+		s.take(conn, site)
+	}
+}
+
+// placePause is the time between two looks for somebody who can be sent away.
+const placePause = 50 * time.Millisecond
+
+// place waits for a place of a client; false: there will be none. Where all are
+// taken, one is freed who has had an answer: to stay takes a client a byte now and
+// then, and others have had none.
+func (s *Server) place() bool {
+	for {
+		select {
+		case s.slots <- struct{}{}:
+			return true
+		case <-s.dead.Done():
+			return false
+		default:
+		}
+		if !s.sendAway() && !wait(s.dead, placePause) {
+			return false
+		}
+	}
+}
+
+// sendAway closes the connection whose first answer was sent longest ago, and so
+// long that it has arrived; false: there is none.
+func (s *Server) sendAway() bool {
+	var first *client
+	s.mu.Lock()
+	for c := range s.clients {
+		if !c.answered.IsZero() && (first == nil || c.answered.Before(first.answered)) {
+			first = c
+		}
+	}
+	can := first != nil && time.Since(first.answered) >= s.limits.Linger
+	s.mu.Unlock()
+	if can {
+		_ = first.Close() // who waits for its next request sees that as well
+	}
+	return can
+}
+
+// satisfied notes that a client has an answer.
+func (s *Server) satisfied(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.answered.IsZero() {
+		c.answered = time.Now()
 	}
 }
 

@@ -129,3 +129,39 @@ func TestShutdownEndsInTime(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// Where all places are taken, those who have an answer and stay on make room.
+func TestThoseWhoStayMakeRoom(t *testing.T) {
+	for name, opening := range map[string]string{
+		"behind the end": "GET / HTTP/1.0\r\n\r\n",
+		"asking again":   "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nX: ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 4
+			s := serve(t, build(t, 502, "sorry"), nil, func(l *sorryserver.Limits) { l.Connections, l.Linger = n, 500*time.Millisecond })
+			for _, c := range dial(t, s.addr, n) {
+				if _, err := io.WriteString(c, opening); err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					for range 100 {
+						if drip(c, "aaaaa") != nil {
+							return
+						}
+						time.Sleep(100 * time.Millisecond)
+					}
+				}()
+			}
+			time.Sleep(100 * time.Millisecond) // until they have their places
+			begin := time.Now()
+			resp, err := (&http.Client{Timeout: 20 * time.Second}).Get("http://" + s.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if took := time.Since(begin); took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}

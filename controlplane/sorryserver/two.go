@@ -56,7 +56,7 @@ type twoKey struct{}
 
 // two is a connection of HTTP/2.
 type two struct {
-	site    *Site
+	client  *client
 	streams atomic.Int64 // that are answered
 }
 
@@ -74,7 +74,7 @@ func (s *Server) crowded(here, all int64) bool {
 // discarded behind the answer: some clients lose that where their stream is reset.
 func (s *Server) answerTwo(w http.ResponseWriter, r *http.Request) {
 	conn, ok := r.Context().Value(twoKey{}).(*two)
-	if !ok || conn.site == nil {
+	if !ok || conn.client == nil {
 		return // no connection comes without
 	}
 	defer conn.streams.Add(-1)
@@ -82,12 +82,13 @@ func (s *Server) answerTwo(w http.ResponseWriter, r *http.Request) {
 	if s.crowded(conn.streams.Add(1), s.streams.Add(1)) {
 		panic(http.ErrAbortHandler) // which resets the stream
 	}
-	a := conn.site.answers.Load().choose(r.Host, r.Header)
+	a := conn.client.site.answers.Load().choose(r.Host, r.Header)
 	r.Header = nil // else it would stay as long as the client sends no body
 	stream := http.NewResponseController(w)
 	_ = stream.SetReadDeadline(time.Now().Add(s.limits.Request)) // a read tells of what fails
 	n, err := discard(r.Body, s.limits.Body)
 	a.serve(w, r.Method == http.MethodHead)
+	s.satisfied(conn.client)
 	if err == nil && n == s.limits.Body && stream.Flush() == nil {
 		_, _ = discard(r.Body, s.limits.Drain) // it has its answer
 	}
