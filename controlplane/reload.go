@@ -32,6 +32,7 @@ func (s *Server) Reload(ctx context.Context) api.Reload {
 		err = errors.Join(s.parts.Engine.Refuse(cfg)...)
 	}
 	if err == nil {
+		cfg.Prepare() // here, where no decision waits for it
 		err = s.decider.ask(state.Loaded{Config: cfg})
 	}
 	if err != nil {

@@ -93,6 +93,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if s.parts.Traffic != nil {
 		s.meter = newMeter(s.parts, s.decider, s.opts.Logger)
 	}
+	cfg.Prepare()
 	s.adopt(ctx, cfg)
 	s.tellForwarding(cfg)
 	return s.serve(ctx, cfg)

@@ -64,6 +64,7 @@ func (s *Server) say(w api.Word) (before map[string]state.Override, err error) {
 	if err != nil {
 		return nil, err
 	}
+	prepare(now.Config, w.Page, names)
 	before, said := map[string]state.Override{}, maps.Clone(now.Overrides)
 	if said == nil {
 		said = map[string]state.Override{}
@@ -149,6 +150,17 @@ func meant(w api.Word, o state.Override, cfg *config.Config) ([]string, error) {
 		return nil, &api.FilterError{Text: "name the services that are meant: there are " + few(all)}
 	}
 	return slices.Sorted(maps.Keys(names)), nil
+}
+
+// prepare makes the images of a page that services are to show: the decider would be
+// busy with it.
+func prepare(cfg *config.Config, name string, services []string) {
+	shown, ok := cfg.Page(name)
+	for _, c := range cfg.Services {
+		if ok && slices.Contains(services, c.Given()) {
+			shown.For(c)
+		}
+	}
 }
 
 // protocolOf is the transport of a service, by its name in the file.

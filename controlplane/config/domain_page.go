@@ -61,3 +61,16 @@ func (e *imagePerService) of(service string) page.Image {
 	}
 	return image
 }
+
+// Prepare makes the images that services show by what the file says. It may take
+// long, a tenth of a second for each service with a long page of its own, and is for
+// those who must not be kept waiting later.
+func (c *Config) Prepare() {
+	for _, s := range c.Services {
+		for _, name := range []string{s.Sorry.Page, s.Shed.Page} {
+			if p, ok := c.Page(name); ok {
+				p.For(s)
+			}
+		}
+	}
+}
