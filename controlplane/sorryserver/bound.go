@@ -15,10 +15,19 @@ import (
 // garbage as often as that takes. The connections that it has at most need less.
 const mostMemory = 192 << 20
 
+// hide keeps others of the same user from looking into the process, and into its
+// descriptors: before it has keys, and while they are in its standard input.
+func hide() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("hide memory: %w", err)
+	}
+	return nil
+}
+
 // bound takes from the process what it does not need, so that whoever gets into it
 // gets little: it has room for its clients and so many other descriptors, writes no
-// files, not even of its memory, which holds keys, and cannot be looked into. It
-// returns how many clients there is room for, of as many as were asked for.
+// files, not even of its memory, which holds keys. It returns how
+// many clients there is room for, of as many as were asked for.
 func bound(clients, descriptors int) (int, error) {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
@@ -35,9 +44,6 @@ func bound(clients, descriptors int) (int, error) {
 		if err := unix.Setrlimit(limit.resource, &unix.Rlimit{Cur: limit.most, Max: limit.most}); err != nil {
 			return 0, fmt.Errorf("limit resource %d to %d: %w", limit.resource, limit.most, err)
 		}
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return 0, fmt.Errorf("hide memory: %w", err)
 	}
 	debug.SetMemoryLimit(mostMemory)
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // who reads what it says may be gone

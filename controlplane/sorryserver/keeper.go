@@ -98,6 +98,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			if time.Since(k.now.begun) > long {
 				pause = firstPause
 			}
+			_ = k.now.says.Close() // was read to its end
 			k.now = nil
 			retry.Reset(pause)
 			pause = min(2*pause, lastPause)

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,6 +170,46 @@ func TestKeeperServes(t *testing.T) {
 	if os.Geteuid() == 0 && (strings.Contains(facts, "Uid:\t0") || !strings.Contains(facts, "CapEff:\t0000000000000000")) {
 		t.Errorf("has rights:\n%s", facts)
 	}
+	memory, err := os.Stat(fmt.Sprintf("/proc/%d/mem", k.pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner, ok := memory.Sys().(*syscall.Stat_t); !ok || owner.Uid != 0 {
+		t.Error("others of its user can look into it") // proc_pid(5): what can't be dumped is root's
+	}
+}
+
+// A process that died leaves no descriptor behind.
+func TestKeeperForgetsTheDead(t *testing.T) {
+	a, addr := newAuthority(t, "one"), free(t)
+	k := keep(t, filepath.Join(t.TempDir(), "sorry.sock"))
+	k.Set([]sorryserver.Want{want(build(t, 502, "one"), a, addr)})
+	until(t, "it serves", k.up)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would close them some time
+	before := pipes(t)
+	was := k.pid()
+	if err := syscall.Kill(was, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "another process", func() bool { return k.pid() != was && k.up() })
+	if after := pipes(t); after > before {
+		t.Errorf("%d pipes, %d before", after, before)
+	}
+}
+
+// pipes counts the ends of pipes that the test has.
+func pipes(t *testing.T) (n int) {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil && strings.HasPrefix(to, "pipe:") {
+			n++
+		}
+	}
+	return n
 }
 
 // crowd has clients come one after the other, who must get one of two pages.

@@ -50,6 +50,9 @@ const endTime = 40 * time.Second
 // when it is told so on its socket, or when that is gone or another's, once its
 // clients have their answers.
 func Inherit(ctx context.Context, in io.Reader) error {
+	if err := hide(); err != nil {
+		return err
+	}
 	var p plan
 	if err := json.NewDecoder(in).Decode(&p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
