@@ -43,11 +43,13 @@ func (h heart) Run(ctx context.Context) error {
 	beat := func() {
 		d := h.config().Director
 		err := h.alive()
-		if err == nil && d.Absence != told {
-			err = h.kernel.SetAbsence(absenceOf(d.Absence))
-		}
+		// The beat comes first: it may end an absence, in which another policy would
+		// hold at once.
 		if err == nil && (d.Absence != config.AbsenceKeep || d.Absence != told) {
 			err = h.kernel.Beat(within(d))
+		}
+		if err == nil && d.Absence != told {
+			err = h.kernel.SetAbsence(absenceOf(d.Absence))
 		}
 		if err == nil {
 			told = d.Absence
