@@ -104,14 +104,17 @@ func sameServers(old, next State, pool string) bool {
 	return slices.Equal(a.Servers, b.Servers)
 }
 
-// decideBy is when a service is decided whatever is known: the longest that a
-// check of its pool may take to find a dead server, and a grace.
+// decideBy is when a service is decided whatever is known: the longest that a check
+// of its pool, or of that in reserve, may take to find a dead server, and a grace.
 func decideBy(cfg *config.Config, c config.Service, now time.Time) time.Time {
 	var budget time.Duration
-	pool, _ := cfg.Pool(c.Pool)
-	for key, b := range checkers.Budgets(Probes(cfg)) {
-		if slices.Contains(pool.Checks, key.Check) {
-			budget = max(budget, b)
+	budgets := checkers.Budgets(Probes(cfg))
+	for _, part := range c.ByPool() {
+		pool, _ := cfg.Pool(part.Pool)
+		for key, b := range budgets {
+			if slices.Contains(pool.Checks, key.Check) {
+				budget = max(budget, b)
+			}
 		}
 	}
 	return now.Add(budget + grace)
