@@ -116,8 +116,12 @@ func (a *app) say(ctx context.Context, w api.Word) error {
 // saidText is how a service is now.
 func (a *app) saidText(s api.SaidOf, inForce bool) string {
 	text := s.Name + ": " + a.paint(s.Mode)
-	if s.Page != "" && (s.Mode == "sorry" || s.Mode == "shed") {
+	switch {
+	case s.Mode != "sorry" && s.Mode != "shed":
+	case s.Page != "":
 		text += " with page " + s.Page
+	case s.Mode == "sorry":
+		text += " without a page, so that clients are refused: --page names one"
 	}
 	switch {
 	case s.Mode == "pending":
