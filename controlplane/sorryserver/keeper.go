@@ -86,12 +86,21 @@ func (k *Keeper) Run(ctx context.Context) error {
 	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()
+	asks, silent := time.NewTicker(askPeriod), 0
+	defer asks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-k.kick:
 			set = true
+		case <-asks.C:
+			if silent = k.silence(ctx, silent); silent == patience {
+				k.log.Error("the sorry server does not answer, it is ended", "pid", k.now.cmd.Process.Pid)
+				_ = k.now.cmd.Process.Kill() // it may have ended
+				silent = 0
+			}
+			continue
 		case <-retry.C:
 		case <-k.ended():
 			k.log.Error("the sorry server has died, another one is started", "pid", k.now.cmd.Process.Pid)
@@ -116,6 +125,29 @@ func (k *Keeper) Run(ctx context.Context) error {
 			pause = min(2*pause, lastPause)
 		}
 	}
+}
+
+// A process that lets so many questions in a row, one each period, pass unanswered
+// hangs.
+const (
+	askPeriod = 2 * time.Second
+	patience  = 5
+)
+
+// silence counts the questions in a row that the process has let pass.
+func (k *Keeper) silence(ctx context.Context, before int) int {
+	if k.now == nil {
+		return 0
+	}
+	c, err := call(ctx, k.socket)
+	if err == nil {
+		_ = c.Close() // it has said what we want to know
+		return 0
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) { // want of descriptors, or a socket that is gone
+		return before
+	}
+	return before + 1
 }
 
 // ended is closed when the process has; nil where there is none.

@@ -179,6 +179,22 @@ func TestKeeperServes(t *testing.T) {
 	}
 }
 
+// A process that hangs is replaced as one that has died.
+func TestKeeperReplacesOneThatHangs(t *testing.T) {
+	a, addr := newAuthority(t, "one"), free(t)
+	k := keep(t, filepath.Join(t.TempDir(), "sorry.sock"))
+	k.Set([]sorryserver.Want{want(build(t, 502, "one"), a, addr)})
+	until(t, "it serves", k.up)
+	was := k.pid()
+	if err := syscall.Kill(was, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "another process", func() bool { return k.pid() != was && k.up() })
+	if got := fetch(addr, a.pool); got != "502 one <nil>" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // A process that died leaves no descriptor behind.
 func TestKeeperForgetsTheDead(t *testing.T) {
 	a, addr := newAuthority(t, "one"), free(t)
