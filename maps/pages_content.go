@@ -21,6 +21,10 @@ const (
 	maxBurst    = 10
 )
 
+// maxTLS is what the smallest segment carries: the kernel sends what is said to TLS
+// all at once.
+const maxTLS = 536
+
 // check tells what keeps a page and its variants from the kernel.
 func (p Page) check() error {
 	if p.ID == 0 {
@@ -38,6 +42,8 @@ func (p Page) check() error {
 			return fmt.Errorf("variant %d has no identity", i+1)
 		case len(v.Page.Variants) > 0:
 			return fmt.Errorf("variant %d has variants of its own", i+1)
+		case v.Opening == OpeningTLS && len(v.Page.Response) > maxTLS:
+			return fmt.Errorf("variant %d says %d bytes to TLS: %d are possible", i+1, len(v.Page.Response), maxTLS)
 		}
 		if err := v.Page.checkBytes(); err != nil {
 			return fmt.Errorf("variant %d: %w", i+1, err)

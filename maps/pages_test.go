@@ -293,7 +293,9 @@ func TestBadVariants(t *testing.T) {
 		"an empty one": {with(func(p *Page) { p.Variants[1].Page.Response = nil }),
 			"page 100: variant 2: 0 bytes with a header of 22: 1 to 65534 are possible"},
 		"variants of variants": {with(func(p *Page) { p.Variants[0].Page = variedPage(5) }), "page 100: variant 1 has variants of its own"},
-		"a long burst":         {with(func(p *Page) { p.Burst = 11 }), "page 100: bursts of 11 segments: 1 to 10 are possible"},
+		"much for TLS": {with(func(p *Page) { p.Variants[2].Page.Response = make([]byte, 537) }),
+			"page 100: variant 3 says 537 bytes to TLS: 536 are possible"},
+		"a long burst": {with(func(p *Page) { p.Burst = 11 }), "page 100: bursts of 11 segments: 1 to 10 are possible"},
 	} {
 		if err := m.PutPage(tc.page); err == nil || err.Error() != tc.want {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)

@@ -85,7 +85,7 @@ judge(const struct frame *f, const struct packet *p, const struct service *svc,
 		return is_sorry(mode) ? DROP_FLAGS : PASS_LINGER;
 	if (p->flags & TCP_ACK && !(p->flags & TCP_SYN)) {
 		page = cookie_read(p, s, svc, &c);
-		if (page && is_paced(page, &c)) {
+		if (page && is_paced(p, page, &c)) {
 			r->page = c.page;
 			r->offset = c.offset;
 			r->class = c.class;

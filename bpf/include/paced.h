@@ -21,14 +21,24 @@
  * end GRID bytes before those of a block do, or at any multiple of GRID where the
  * window is small, and so the exchange stays by them.
  */
-#define PACED (PARSED + 2) /* a step of its own is to tell the verdict */
-
-static __always_inline bool is_paced(const struct page *page,
+/*
+ * Where no variant is for HTTP, which all pages have that have none of hosts and
+ * codings, an exchange is as if there were none but at a few places: what begins
+ * with no method is looked at here (see on_start), and so is an offset that what
+ * is said to TLS may have come to, or a small window would come to.
+ */
+static __always_inline bool is_paced(const struct packet *p,
+				     const struct page *page,
 				     const struct cookie *c)
 {
-	return page->speech == SPEECH_HTTP &&
-	       (page->variants ||
-		(page->burst > 1 && page->length > segment_size(c->class)));
+	if (page->speech != SPEECH_HTTP)
+		return false;
+	if (is_varied(page) ||
+	    (page->burst > 1 && page->length > segment_size(c->class)))
+		return true;
+	return page->variants &&
+	       (p->window < GRID || c->offset > page->length + 1 ||
+		(c->offset && c->offset <= page->variant[0].length + 1U));
 }
 
 struct pace {
@@ -95,7 +105,7 @@ static __always_inline enum request paced_start(const struct frame *f,
 	} else if (is_hello(f, p)) {
 		*variant = select_tls(page);
 		if (*variant)
-			request = REQUEST_METHOD;
+			request = REQUEST_HELLO;
 	}
 	return request;
 }
@@ -111,7 +121,7 @@ static __always_inline bool pace_variant(struct pace *c,
 	c->head = page->head;
 	c->size = c->most = segment_size(r->class);
 	c->burst = page->burst > BURST_MAX ? BURST_MAX : page->burst;
-	if (page->variants) {
+	if (is_varied(page)) {
 		c->size -= c->size % VARIANT_GRID;
 		c->shift = VARIANT_GRID - variant;
 	}
@@ -165,7 +175,7 @@ __noinline enum verdict pace_one(const struct packet *p,
 
 	__u32 position = c->offset + c->shift;
 	__u32 length = c->size - (position + c->slack) % c->size;
-	__u32 grid = page->variants ? VARIANT_GRID : 1;
+	__u32 grid = is_varied(page) ? VARIANT_GRID : 1;
 	__u32 most = c->end - c->offset;
 	__u32 end;
 
@@ -188,7 +198,7 @@ __noinline enum verdict pace_one(const struct packet *p,
 	end = pace_back(page, c, end, grid);
 	if (end <= c->offset) {
 		/* There is room behind that end, then. */
-		grid = page->variants ? VARIANT_GRID : 1;
+		grid = is_varied(page) ? VARIANT_GRID : 1;
 		end = position + (most < c->size ? most : c->size);
 		end = pace_back(page, c, end - end % grid - c->shift, grid);
 	}
@@ -268,6 +278,8 @@ pace_start(const struct packet *p, const struct page *page, struct pace *c,
 	case REQUEST_HEAD:
 		c->end = c->offset + c->head;
 		return p->window <= c->head ? DROP_WINDOW : PARSED;
+	case REQUEST_HELLO: /* all at once, so that no offset is within it */
+		return p->window <= c->length ? DROP_WINDOW : PARSED;
 	case REQUEST_METHOD:
 		return pace_page(p, page, c, r);
 	case REQUEST_OTHER:
@@ -341,7 +353,7 @@ paced(const struct frame *f, const struct packet *p, const struct service *svc,
 	r->seq = p->ack;
 	if (ours && ends_at(page, c.offset))
 		return p->flags & TCP_RST ? DROP_RESET : on_end(p, r);
-	if (ours && !page->variants)
+	if (ours && !is_varied(page))
 		variant = 0;
 	if (ours && c.offset == 0 && p->length && !(p->flags & TCP_RST))
 		request = paced_start(f, p, page, &variant);

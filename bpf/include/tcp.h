@@ -39,7 +39,16 @@ enum request {
 	REQUEST_OTHER, /* the rest of a request, or no HTTP */
 	REQUEST_HEAD,
 	REQUEST_METHOD, /* one that is answered with a body */
+	REQUEST_HELLO, /* of TLS, which the page has something to say to */
 };
+
+#define PACED (PARSED + 2) /* a step of its own is to tell the verdict: paced.h */
+
+/* Whether it has variants for HTTP, which come before those for TLS. */
+static __always_inline bool is_varied(const struct page *page)
+{
+	return page->variants && page->variant[0].opening == OPENING_HTTP;
+}
 
 #define WORD(a, b, c, d) ((a) << 24 | (b) << 16 | (c) << 8 | (d))
 
@@ -156,8 +165,11 @@ on_start(const struct frame *f, const struct packet *p, const struct cookie *c,
 		on_request(p, c, page, page->head, most, r);
 		return ANSWER_HEAD;
 	case REQUEST_METHOD:
+	case REQUEST_HELLO:
 		break;
 	case REQUEST_OTHER:
+		if (page->variants)
+			return PACED;
 		if (page->head)
 			most = page->head;
 	}
