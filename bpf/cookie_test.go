@@ -53,6 +53,7 @@ func randomClient(random *rand.Rand, like netip.AddrPort) netip.AddrPort {
 	for i := range b {
 		b[i] = byte(random.Uint32())
 	}
+	b[0] = 1 + b[0]%126 // neither nobody nor a group
 	address, _ := netip.AddrFromSlice(b)
 	return netip.AddrPortFrom(address, uint16(random.Uint32()))
 }

@@ -26,17 +26,6 @@ enum icmp_type {
 #define ICMP6_MAX 1280 /* RFC 4443, 2.4 (c) */
 #define ICMP4_TOS 0xc0 /* internetwork control: RFC 1812, 4.3.2.5 */
 
-/* Nobody is to be told of what a group or nobody sent: RFC 1122, 3.2.2. */
-static __always_inline bool sent_by_one(const struct packet *p)
-{
-	__u8 first = p->v6 ? ((__u8 *)p->saddr)[0] : ((__u8 *)p->saddr)[12];
-
-	if (p->v6)
-		return first != 0xff &&
-		       (p->saddr[0] | p->saddr[1] | p->saddr[2] | p->saddr[3]);
-	return first != 0 && first != 127 && first < 224;
-}
-
 /* Bytes of the packet that the error quotes. */
 static __always_inline __u32 quote_size(const struct packet *p, __u32 room)
 {

@@ -43,6 +43,8 @@ judge_new(const struct frame *f, const struct packet *p,
 	const struct setting *s = bpf_map_lookup_elem(&settings, &zero);
 	enum verdict v;
 
+	if (is_sorry(mode) && !sent_by_one(p))
+		return PASS_MALFORMED;
 	if (!s || !svc->page[svc->current & 1])
 		return mode == MODE_SORRY ? PASS_NO_PAGE : PASS_LINGER;
 	if (mode == MODE_LINGER)

@@ -3,6 +3,7 @@
 #define MAITRED_TCP_H
 
 #include "cookie.h"
+#include "transport.h"
 
 enum tcp_option {
 	OPTION_END,
@@ -242,7 +243,8 @@ static __always_inline enum verdict on_orphan(const struct packet *p,
 {
 	if (svc->orphans == ORPHAN_PASS)
 		return PASS_ORPHAN;
-	if (p->flags & TCP_RST || svc->orphans == ORPHAN_DROP)
+	if (p->flags & TCP_RST || svc->orphans == ORPHAN_DROP ||
+	    !sent_by_one(p))
 		return DROP_ORPHAN;
 	if (!may_reset(s))
 		return DROP_LIMIT;

@@ -4,6 +4,20 @@
 
 #include "parse.h"
 
+/*
+ * Nobody is to be told of what a group or nobody sent: RFC 1122, 3.2.2, and 4.2.3.10
+ * for TCP. XDP sees it before the kernel has thrown it away.
+ */
+static __always_inline bool sent_by_one(const struct packet *p)
+{
+	__u8 first = p->v6 ? ((__u8 *)p->saddr)[0] : ((__u8 *)p->saddr)[12];
+
+	if (p->v6)
+		return first != 0xff &&
+		       (p->saddr[0] | p->saddr[1] | p->saddr[2] | p->saddr[3]);
+	return first != 0 && first != 127 && first < 224;
+}
+
 static __always_inline enum verdict parse_tcp(void *at, void *end,
 					      struct packet *p, __u32 left)
 {
