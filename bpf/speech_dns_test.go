@@ -81,6 +81,8 @@ func TestSpeechDNS(t *testing.T) {
 	plain := query(0x1234, recursive, "www.example.net")
 	message, answer := string(framed(plain)), framed(failed(plain))
 	end := uint32(len(answer)) + 1
+	long := query(8, recursive, "a.example", testPage(537-27, 0).bytes...)
+	merged := query(9, recursive, "a.example", testPage(1440-27, 0).bytes...) // from segments, by GRO
 	turns := []turn{
 		{name: "query", says: message, verdict: last, answer: answer},
 		{name: "handshake", verdict: DirectorVerdictDROP_ACK},
@@ -111,6 +113,10 @@ func TestSpeechDNS(t *testing.T) {
 		{name: "the end", offset: end, verdict: DirectorVerdictDROP_DONE},
 		{name: "fin after the end", offset: end, fin: true, verdict: done},
 		{name: "query after the end", offset: end, says: message, verdict: done},
+		{name: "more than a segment of the client's", says: string(framed(long)), verdict: last, answer: framed(bare(long))},
+		{name: "length, then more than that", offset: 2, says: string(long), verdict: last, answer: bare(long)},
+		{name: "more than any segment", says: string(framed(merged)), class: 3, verdict: last, answer: framed(bare(merged))},
+		{name: "as much as the client's segment", says: string(framed(long[:534])), verdict: last, answer: framed(failed(long[:534]))},
 		{name: "end of the longest", offset: 1441, fin: true, verdict: done},
 	}
 	for name, q := range queries() {

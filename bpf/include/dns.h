@@ -81,7 +81,8 @@ static __always_inline bool stays(const struct frame *f, const struct packet *p)
 
 /*
  * A message, behind its length or not. One that does not end here gets its header
- * alone back, for its sender may never come to send it whole.
+ * alone back, for its sender may never come to send it whole; and so does one that
+ * is more than a segment that its sender takes.
  */
 static __always_inline enum verdict dns_message(const struct frame *f,
 						const struct packet *p,
@@ -104,7 +105,8 @@ static __always_inline enum verdict dns_message(const struct frame *f,
 		size = bpf_ntohs(length);
 	else if (behind)
 		size = 0;
-	if (size < sizeof(d) || size > SEGMENT_MAX || !stays(f, p)) {
+	if (size < sizeof(d) || prefix + size > segment_size(r->class) ||
+	    !stays(f, p)) {
 		size = sizeof(d);
 		d.questions = d.answers = d.authorities = d.additionals = 0;
 	}
