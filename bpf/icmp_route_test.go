@@ -113,6 +113,7 @@ func TestICMPFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.mtu = 1500
+	put(t, l.Pulse, uint32(0), DirectorHeartbeat{Absent: 1})
 	each(t, func(t *testing.T, e exchange) {
 		m := errorOf(packet.Quote(answerOf(e).Bytes()), 3, 1, 0)
 		to := func(mac packet.MAC) result {
@@ -121,11 +122,13 @@ func TestICMPFlow(t *testing.T) {
 			want.Link.Src, want.Link.Dst = laneSource, mac
 			return result{DirectorVerdictFORWARD_ERROR, e.id, want.Bytes()}
 		}
-		pass := result{verdict: DirectorVerdictPASS_PROTOCOL}
-		for _, mode := range []DirectorServiceMode{
-			DirectorServiceModeMODE_SERVE, DirectorServiceModeMODE_LINGER, DirectorServiceModeMODE_SORRY,
+		passed := result{verdict: DirectorVerdictPASS_PROTOCOL}
+		for _, s := range []DirectorService{
+			{Mode: DirectorServiceModeMODE_SERVE}, {Mode: DirectorServiceModeMODE_LINGER}, {Mode: DirectorServiceModeMODE_SORRY},
+			{Mode: DirectorServiceModeMODE_SORRY, Absence: pass}, // which lingers then
 		} {
-			l.serve(t, DirectorService{Mode: mode})
+			mode := s.Mode
+			l.serve(t, s)
 			l.send(t, DirectorServer{Address: words(far4)})
 			if err := l.Routes.Lookup(uint32(laneServer), &ways); err != nil {
 				t.Fatal(err)
@@ -134,10 +137,10 @@ func TestICMPFlow(t *testing.T) {
 				ways[i].Target = otherMAC
 			}
 			put(t, l.Routes, uint32(other), ways)
-			t.Run(fmt.Sprintf("mode %d", mode), func(t *testing.T) {
+			t.Run(fmt.Sprintf("mode %d, absence %d", mode, s.Absence), func(t *testing.T) {
 				unknown := to(laneTarget)
-				if mode == DirectorServiceModeMODE_SORRY {
-					unknown = pass
+				if mode == DirectorServiceModeMODE_SORRY && s.Absence == keep {
+					unknown = passed
 				}
 				l.expect(t, tc, m.Bytes(), unknown)
 				key := DirectorFlowKey{Client: words(e.client.Addr()), Port: wirePort(e.client.Port()), Service: uint16(e.id)}
@@ -146,7 +149,9 @@ func TestICMPFlow(t *testing.T) {
 				put(t, l.Flows, key, DirectorFlow{Server: laneServer, Seen: now(t)})
 				l.expect(t, tc, m.Bytes(), to(laneTarget))
 				put(t, l.Flows, key, DirectorFlow{Server: 3, Seen: now(t)})
-				l.expect(t, tc, m.Bytes(), pass) // nobody's row
+				l.expect(t, tc, m.Bytes(), passed) // nobody's row
+				clearMap(t, l.Flows)
+				clearMap(t, l.Fresh)
 			})
 		}
 		l.serve(t, DirectorService{Mode: DirectorServiceModeMODE_SERVE})
