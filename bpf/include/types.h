@@ -130,7 +130,7 @@ struct page_entry {
 	__u64 digest;
 	__u32 length;
 	__u32 head;
-	__u32 of; /* the slot of the page that it is a variant of; 0: of none */
+	__u32 of; /* the slot of the page that it is a variant of; 0: of none, ~0: of all */
 	__u32 pad;
 };
 

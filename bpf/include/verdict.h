@@ -9,7 +9,7 @@
  */
 enum verdict {
 	PASS_NOT_IP,
-	PASS_MALFORMED,
+	PASS_MALFORMED, /* or of a source that there can't be: the kernel drops it */
 	PASS_GROUP, /* to a broadcast or multicast address of the link */
 	PASS_PROTOCOL, /* neither TCP nor UDP, nor an error that concerns a flow */
 	PASS_FRAGMENT, /* not the first, and that one did not come by here */
@@ -41,16 +41,16 @@ enum verdict {
 	FORWARD_ERROR, /* an ICMP error that concerns a flow, to its server or client */
 	FORWARD_PROBE, /* a health check on the way of the data */
 
-	DROP_ACK, /* the end of a handshake, or nothing to say to it */
+	DROP_ACK, /* the end of a handshake, or what it asks for is on its way */
 	DROP_DONE, /* the client has it all */
 	DROP_RESET, /* the client has hung up */
 	DROP_WINDOW, /* the client has no room now and will say when */
 	DROP_ORPHAN,
-	DROP_PARTIAL, /* of a message whose rest is still to come */
-	DROP_FLAGS, /* neither SYN nor ACK, or both SYN and FIN */
+	DROP_PARTIAL, /* too little of a message or request to tell the answer */
+	DROP_FLAGS, /* neither SYN nor ACK, or both SYN and FIN; of DNS, a response */
 	DROP_FRAGMENT,
-	DROP_LIMIT, /* too many resets */
-	DROP_ERROR, /* the kernel refused to reshape the packet */
+	DROP_LIMIT, /* too many resets and errors, or nobody to send one to */
+	DROP_ERROR, /* the packet could not be reshaped */
 	DROP_NO_ROUTE, /* to the server */
 	DROP_NO_PORT, /* full NAT has none left */
 
