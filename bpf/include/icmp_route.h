@@ -104,8 +104,7 @@ static __always_inline __u32 server_of(const struct packet *p,
 	__builtin_memcpy(key.client, p->saddr, sizeof(key.client));
 	flow = flow_find(&key, set, w->now);
 	if (!flow)
-		return mode_of(svc) == MODE_SORRY ? 0 :
-						    pick(p, svc->id, false);
+		return mode_of(svc) == MODE_SORRY ? 0 : pick(p, svc->id, false);
 	w->port = flow->port;
 	w->source = flow->source;
 	return flow->server;

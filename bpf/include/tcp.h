@@ -43,7 +43,8 @@ enum request {
 	REQUEST_HELLO, /* of TLS, which the page has something to say to */
 };
 
-#define PACED (PARSED + 2) /* a step of its own is to tell the verdict: paced.h */
+#define PACED \
+	(PARSED + 2) /* a step of its own is to tell the verdict: paced.h */
 
 /* Whether it has variants for HTTP, which come before those for TLS. */
 static __always_inline bool is_varied(const struct page *page)
