@@ -75,6 +75,29 @@ func (x variedCase) is(v variedPage, got []byte) bool {
 	})
 }
 
+// TestVariantsThatDiffer: where the variants have not even their first bytes alike,
+// any method that there is gets its answer all the same.
+func TestVariantsThatDiffer(t *testing.T) {
+	r := newRig(t)
+	v := testVariants()
+	v.alike = 0
+	r.putVaried(t, v, 1)
+	for _, method := range []string{
+		"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "PROPFIND", "PROPPATCH",
+		"MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH",
+	} {
+		x := variedCase{request: asking(method+" / HTTP/1.1", "Host: b.example"), numbers: []int{b}}
+		for seed := range uint64(4) {
+			got, err := x.play(r, v, seed)
+			if err != nil {
+				t.Errorf("%s, seed %d: %v", method, seed, err)
+			} else if !x.is(v, got) {
+				t.Errorf("%s, seed %d: got %d bytes that are none of the answers", method, seed, len(got))
+			}
+		}
+	}
+}
+
 // TestVariantExchanges: every exchange over a bad network ends with one whole page,
 // and never with parts of two.
 func TestVariantExchanges(t *testing.T) {

@@ -117,7 +117,10 @@ func (v variedPage) selected(payload string) (number int, head, known bool) {
 }
 
 func startsRequest(payload string) bool {
-	for _, method := range []string{"HEAD ", "GET ", "POST", "PUT ", "PATC", "DELE", "OPTI"} {
+	for _, method := range []string{
+		"HEAD ", "GET ", "POST", "PUT ", "PATC", "DELE", "OPTI", "TRAC", "CONN", "QUER",
+		"PROP", "MKCO", "COPY", "MOVE", "LOCK", "UNLO", "REPO", "SEAR",
+	} {
 		if strings.HasPrefix(payload, method) && len(payload) >= 5 {
 			return true
 		}

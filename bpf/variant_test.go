@@ -74,6 +74,8 @@ func selectionCases() []selectionCase {
 		{"cut in the port", "GET / HTTP/1.1\r\nHost: a.example:8", a, false},
 		{"head", asking("HEAD / HTTP/1.1", "Host: a.example"), a, false},
 		{"post", asking("POST / HTTP/1.1", "Host: a.example"), a, false},
+		{"webdav", asking("PROPFIND / HTTP/1.1", "Host: a.example"), a, false},
+		{"trace", asking("TRACE / HTTP/1.1", "Host: a.example"), a, false},
 		{"gzip", asking(get, "Accept-Encoding: gzip"), anyGzip, false},
 		{"gzip, capitals", asking(get, "ACCEPT-encoding: GZip"), anyGzip, false},
 		{"both", asking(get, "Accept-Encoding: gzip, deflate, br, zstd"), anyBrotli, false},

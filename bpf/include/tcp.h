@@ -70,6 +70,17 @@ static __always_inline enum request request_of(const struct frame *f,
 	case WORD('P', 'A', 'T', 'C'):
 	case WORD('D', 'E', 'L', 'E'):
 	case WORD('O', 'P', 'T', 'I'):
+	case WORD('T', 'R', 'A', 'C'):
+	case WORD('C', 'O', 'N', 'N'):
+	case WORD('Q', 'U', 'E', 'R'):
+	case WORD('P', 'R', 'O', 'P'): /* WebDAV: RFC 4918, 3253, 5323 */
+	case WORD('M', 'K', 'C', 'O'):
+	case WORD('C', 'O', 'P', 'Y'):
+	case WORD('M', 'O', 'V', 'E'):
+	case WORD('L', 'O', 'C', 'K'):
+	case WORD('U', 'N', 'L', 'O'):
+	case WORD('R', 'E', 'P', 'O'):
+	case WORD('S', 'E', 'A', 'R'):
 		return REQUEST_METHOD;
 	default:
 		return REQUEST_OTHER;
