@@ -112,14 +112,15 @@ func TestTLSAloneStart(t *testing.T) {
 // TestTLSAloneExchanges: every exchange over a bad network ends with the page, or
 // with the alert.
 func TestTLSAloneExchanges(t *testing.T) {
-	r := newRig(t)
+	r := newBurstRig(t)
 	seeds := uint64(24)
 	if testing.Short() {
 		seeds = 8
 	}
 	for _, length := range []int{1300, 20000} {
 		page := tlsAlone(length, 100)
-		r.putVaried(t, page, 1)
+		burst := 1 + length/2000
+		r.putVaried(t, page, burst)
 		for _, x := range []variedCase{
 			{name: "get", request: asking("GET / HTTP/1.1"), numbers: []int{0}},
 			{name: "get in two segments", request: asking("GET / HTTP/1.1"), cuts: []int{9}, numbers: []int{0}},
@@ -132,7 +133,12 @@ func TestTLSAloneExchanges(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s, page of %d", x.name, length), func(t *testing.T) {
 				for seed := range seeds {
-					got, err := x.play(r, page, seed)
+					x.partial = seed%3 == 0
+					if burst > 1 && seed%2 == 0 {
+						x.burst = r
+						r.spend(t, false)
+					}
+					got, err := x.play(r.rig, page, seed)
 					if err != nil {
 						t.Errorf("seed %d: %v", seed, err)
 					} else if !x.is(page, got) {

@@ -20,6 +20,8 @@ type variedCase struct {
 	head      bool
 	ordered   bool
 	numbers   []int
+	burst     *burstRig // nil: there are no bursts
+	partial   bool      // the client may take parts of segments
 }
 
 func variedCases() []variedCase {
@@ -56,9 +58,11 @@ func (x variedCase) play(r *rig, v variedPage, seed uint64) (got []byte, err err
 	c := &client{
 		e: e, random: random, request: []byte(x.request), cuts: x.cuts, halfClose: x.halfClose,
 		window: []int{536, 1000, 4000, 65535}[random.IntN(4)], iss: random.Uint32(), burst: 10, head: v.head,
+		partial: x.partial,
 	}
 	n := &network{
 		program: r.programs()[seed/2%2], client: c, random: random, loss: 0.2 * random.Float64(), least: 10, ordered: x.ordered,
+		burst: x.burst,
 	}
 	if x.ordered {
 		n.least, n.loss = 0, 0
@@ -101,18 +105,22 @@ func TestVariantsThatDiffer(t *testing.T) {
 // TestVariantExchanges: every exchange over a bad network ends with one whole page,
 // and never with parts of two.
 func TestVariantExchanges(t *testing.T) {
-	r := newRig(t)
+	r := newBurstRig(t)
 	v := testVariants()
 	seeds := uint64(60)
 	if testing.Short() {
 		seeds = 12
 	}
-	for _, burst := range []int{1} {
+	for _, burst := range []int{1, 10} {
 		r.putVaried(t, v, burst)
 		for _, x := range variedCases() {
 			t.Run(fmt.Sprintf("%s, burst %d", x.name, burst), func(t *testing.T) {
 				for seed := range seeds {
-					got, err := x.play(r, v, seed)
+					if burst > 1 {
+						x.burst = r
+						r.spend(t, false)
+					}
+					got, err := x.play(r.rig, v, seed)
 					if err != nil {
 						t.Errorf("seed %d: %v", seed, err)
 					} else if !x.is(v, got) {
