@@ -51,13 +51,21 @@ func (a *app) eventPrinter(output string) (func(api.Event) error, error) {
 }
 
 func (a *app) printEvent(e api.Event) error {
-	line := fmt.Sprintf("%s %s %s", e.At.Local().Format("2006-01-02 15:04:05"), e.Kind, e.Name)
+	_, err := fmt.Fprintln(a.Stdout, e.At.Local().Format(eventTime)+" "+e.Kind+" "+a.eventText(e))
+	return err
+}
+
+const eventTime = "2006-01-02 15:04:05"
+
+// eventText tells what an event is about and what it says. What was said anew of a
+// service that stays as it is leads from nothing to nothing.
+func (a *app) eventText(e api.Event) string {
+	text := e.Name
 	if e.To != "" {
-		line += " " + e.From + " -> " + a.paint(e.To)
+		text += " " + e.From + " -> " + a.paint(e.To)
 	}
 	if e.Reason != "" {
-		line += ": " + e.Reason
+		text += ": " + e.Reason
 	}
-	_, err := fmt.Fprintln(a.Stdout, line)
-	return err
+	return text
 }

@@ -186,6 +186,9 @@ func explainServer(st api.Status, events []api.Event, s api.Server) explainedSer
 		if service.Pool == s.Pool && slices.Contains(service.Servers, s.Name) {
 			out.Services = append(out.Services, service.Name)
 		}
+		if service.Backup == s.Pool {
+			out.Services = append(out.Services, service.Name+" (in reserve)")
+		}
 	}
 	return out
 }

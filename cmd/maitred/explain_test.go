@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,5 +159,30 @@ func TestOutageAndRingText(t *testing.T) {
 	}
 	if got := ringText(api.Ring{}, 1); !strings.Contains(got, "no slots") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestExplainReserve: a server in reserve is of the services that it serves for.
+func TestExplainReserve(t *testing.T) {
+	st := api.Status{
+		Services: []api.Service{{Name: "shop", Pool: "app", Servers: []string{"a"}, Backup: "spare"}, {Name: "mail", Pool: "app", Servers: []string{"a"}}},
+		Servers:  []api.Server{{Pool: "spare", Name: "s"}},
+	}
+	e := explainStatus(st, nil, "spare/s")
+	if len(e.Servers) != 1 || !slices.Equal(e.Servers[0].Services, []string{"shop (in reserve)"}) {
+		t.Errorf("spare/s is explained as %+v", e.Servers)
+	}
+}
+
+// TestEventText: what is said anew of a service leads from no mode to another.
+func TestEventText(t *testing.T) {
+	a := &app{}
+	for want, e := range map[string]api.Event{
+		"shop serve -> sorry: sorry on": {Name: "shop", From: "serve", To: "sorry", Reason: "sorry on"},
+		"shop: sorry on with page b":    {Name: "shop", Reason: "sorry on with page b"},
+	} {
+		if got := a.eventText(e); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
 	}
 }

@@ -189,7 +189,7 @@ func ringText(r api.Ring, live int) string {
 	}
 	text := fmt.Sprintf("%s: %s", count(r.Slots, "slot"), strings.Join(parts, ", "))
 	if live == 0 {
-		text += "; none is up"
+		text += "; none of the service's own is up"
 	}
 	return text
 }
@@ -280,6 +280,6 @@ func (x *explainer) traffic(t *api.Traffic) {
 
 func (x *explainer) events(events []api.Event) {
 	for _, e := range events {
-		x.line("event", "%s %s %s -> %s: %s", e.At.Local().Format("2006-01-02 15:04:05"), e.Name, e.From, x.paint(e.To), e.Reason)
+		x.line("event", "%s %s", e.At.Local().Format(eventTime), x.eventText(e))
 	}
 }
