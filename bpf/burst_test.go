@@ -221,7 +221,7 @@ func TestBurstExchanges(t *testing.T) {
 	r := newBurstRig(t)
 	seeds, bursts := uint64(8), []uint32{4, 10}
 	if testing.Short() {
-		seeds, bursts = 2, bursts[1:]
+		seeds, bursts = 1, bursts[1:]
 	}
 	for _, burst := range bursts {
 		for _, page := range []testResponse{testPage(20000, 100), testPage(60000, 110), testPage(1500, 535)} {
