@@ -3,7 +3,6 @@
 package bpf
 
 import (
-	"bytes"
 	"errors"
 	"reflect"
 	"slices"
@@ -56,36 +55,40 @@ func (r *rig) clear(t testing.TB) {
 	}
 }
 
-// empty deletes the rows of a hash and zeroes those of an array.
+// empty deletes the rows of a hash and zeroes those of an array. Pages and rings
+// are neither.
 func empty(m *ebpf.Map) error {
-	switch m.Type() {
-	case ebpf.Hash, ebpf.LRUHash:
-		for {
-			key, err := m.NextKeyBytes(nil)
-			if err != nil || key == nil {
-				return err
-			}
-			if err := m.Delete(key); err != nil {
-				return err
-			}
-		}
-	case ebpf.Array:
-		if m.Flags()&readOnly != 0 {
-			return nil
-		}
-		return zero(m, bytes.Repeat([]byte{0}, int(m.ValueSize())))
-	case ebpf.PerCPUArray:
-		cpus, err := ebpf.PossibleCPU()
-		if err != nil {
+	kind := m.Type()
+	if kind == ebpf.Hash || kind == ebpf.LRUHash {
+		return deleteAll(m)
+	}
+	if kind == ebpf.Array && m.Flags()&readOnly == 0 {
+		return zero(m, make([]byte, m.ValueSize()))
+	}
+	if kind != ebpf.PerCPUArray {
+		return nil
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	rows := make([][]byte, cpus)
+	for i := range rows {
+		rows[i] = make([]byte, (m.ValueSize()+7)/8*8)
+	}
+	return zero(m, rows)
+}
+
+func deleteAll(m *ebpf.Map) error {
+	for {
+		key, err := m.NextKeyBytes(nil)
+		if err != nil || key == nil {
 			return err
 		}
-		rows := make([][]byte, cpus)
-		for i := range rows {
-			rows[i] = make([]byte, (m.ValueSize()+7)/8*8)
+		if err := m.Delete(key); err != nil {
+			return err
 		}
-		return zero(m, rows)
 	}
-	return nil
 }
 
 // readOnly is BPF_F_RDONLY_PROG: constants of the programs.
