@@ -28,7 +28,7 @@ func manyServices(socket string) *config.Config {
 		}
 		cfg.Services = append(cfg.Services, s)
 	}
-	cfg.Pages = append(cfg.Pages, config.Page{Name: "works", Protocol: "http"})
+	cfg.Pages = append(cfg.Pages, config.Page{Name: "works", Protocol: "http"}, config.Page{Name: "post", Protocol: "smtp"})
 	return cfg
 }
 
@@ -122,6 +122,20 @@ func TestSorryIsMeantFor(t *testing.T) {
 	}
 }
 
+// A pattern leaves alone what the word can't be done to, and tells.
+func TestSorryLeavesOthers(t *testing.T) {
+	r := sorryRig(t)
+	r.start()
+	said := r.say(api.Word{All: true, Mode: "on", Page: "works"})
+	want := []api.Left{{Name: "shop-names", Reason: "it is of udp, and cannot show page works, of protocol http"}}
+	if d := cmp.Diff(want, said.Left); d != "" {
+		t.Errorf("left (-want +got):\n%s", d)
+	}
+	if len(said.Services) != 3 {
+		t.Errorf("done to %+v", said.Services)
+	}
+}
+
 func TestSorryThatIsRefused(t *testing.T) {
 	r := sorryRig(t)
 	r.start()
@@ -131,11 +145,11 @@ func TestSorryThatIsRefused(t *testing.T) {
 		want string
 	}{
 		"no such service":  {api.Word{Services: []string{"shpo"}, Mode: "on"}, `there is no service "shpo" (did you mean shop?): there are mail, shop, shop-names`},
-		"no match":         {api.Word{Services: []string{"x*"}, Mode: "on"}, `there is no service "x*": there are mail, shop, shop-names`},
+		"no match":         {api.Word{Services: []string{"x*"}, Mode: "on"}, `no service's name matches "x*": there are mail, shop, shop-names`},
 		"one family":       {api.Word{Services: []string{"mail/ipv4"}, Mode: "on"}, "mail/ipv4 is one family of a service: name mail, which is both"},
 		"no pattern":       {api.Word{Services: []string{"["}, Mode: "on"}, `"[" is no pattern of names`},
 		"nobody":           {api.Word{Mode: "on"}, "name the services that are meant: there are mail, shop, shop-names"},
-		"no such page":     {api.Word{Services: shop, Mode: "on", Page: "wroks"}, `there is no page "wroks" (did you mean works?): there are closed, works`},
+		"no such page":     {api.Word{Services: shop, Mode: "on", Page: "wroks"}, `there is no page "wroks" (did you mean works?): there are closed, works, post`},
 		"nothing":          {api.Word{Services: shop}, `"nothing" is no mode: there are on, off, auto and shed`},
 		"no such mode":     {api.Word{Services: shop, Mode: "maybe"}, `"maybe" is no mode: there are on, off, auto and shed`},
 		"page of off":      {api.Word{Services: shop, Mode: "off", Page: "works"}, "no page is shown by off"},
@@ -143,8 +157,10 @@ func TestSorryThatIsRefused(t *testing.T) {
 		"nothing to shed":  {api.Word{Services: shop, Mode: "shed"}, "0 is no part of the new connections: above 0 and at most 1"},
 		"more than all":    {api.Word{Services: shop, Mode: "shed", Fraction: 1.5}, "1.5 is no part of the new connections: above 0 and at most 1"},
 		"part of on":       {api.Word{Services: shop, Mode: "on", Fraction: 0.5}, "nothing is shed by on"},
-		"no connections":   {api.Word{Services: []string{"shop-names"}, Mode: "shed", Fraction: 0.5}, "service shop-names is of udp: no connection can be turned away"},
-		"another protocol": {api.Word{Services: []string{"shop-names"}, Mode: "on", Page: "works"}, "service shop-names is of udp: it cannot show page works, of protocol http"},
+		"no connections":   {api.Word{Services: []string{"shop-names"}, Mode: "shed", Fraction: 0.5}, "service shop-names: it is of udp, and no connection can be turned away"},
+		"another protocol": {api.Word{Services: []string{"shop-names"}, Mode: "on", Page: "works"}, "service shop-names: it is of udp, and cannot show page works, of protocol http"},
+		"other clients": {api.Word{Services: shop, Mode: "on", Page: "post"},
+			"service shop: its own page closed is of protocol http: its clients would not understand page post, of protocol smtp"},
 		"one of two wrong": {api.Word{Services: []string{"shop", "nothing"}, Mode: "on"}, `there is no service "nothing": there are mail, shop, shop-names`},
 	} {
 		_, err := r.client.Sorry(t.Context(), tc.word)

@@ -106,6 +106,11 @@ func (a *app) say(ctx context.Context, w api.Word) error {
 			return err
 		}
 	}
+	for _, l := range said.Left {
+		if err := writeText(a.Stdout, l.Name+": left as it is: "+l.Reason+"\n"); err != nil {
+			return err
+		}
+	}
 	if len(said.Kernel) > 0 {
 		return &failure{code: exitNotSeen, err: fmt.Errorf(
 			"it is decided, but the kernel does not agree yet: %s: see maitred status", strings.Join(said.Kernel, "; "))}

@@ -25,9 +25,17 @@ type Word struct {
 // Said is what has come of a Word.
 type Said struct {
 	Services []SaidOf `json:"services"`
+	// Left are the services that a pattern named and that were left as they are.
+	Left []Left `json:"left,omitempty"`
 	// Kernel is what keeps the kernel from agreeing, after the first passes; the daemon
 	// goes on trying, and Status.InSync tells how that ends.
 	Kernel []string `json:"kernel,omitempty"`
+}
+
+// Left is a service to which a Word could not be done.
+type Left struct {
+	Name   string `json:"name"` // as the file has it
+	Reason string `json:"reason"`
 }
 
 // SaidOf is a service after a Word.
