@@ -300,19 +300,19 @@ func (k *Keeper) leave() {
 }
 
 // Stop ends what Run has left behind, when its clients have their answers or ctx
-// ends.
+// ends. A process that may not be told to ends by itself: its socket is gone.
 func (k *Keeper) Stop(ctx context.Context) error {
-	for _, p := range k.old {
-		p.stop(ctx)
+	left := k.old
+	var errs []error
+	if k.now != nil {
+		left = append(left, k.now)
+		if err := os.Remove(k.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove the socket of the sorry server: %w", err))
+		}
 	}
-	k.old = nil
-	if k.now == nil {
-		return nil
+	for _, p := range left {
+		errs = append(errs, p.stop(ctx))
 	}
-	k.now.stop(ctx)
-	k.now = nil
-	if err := os.Remove(k.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the socket of the sorry server: %w", err)
-	}
-	return nil
+	k.old, k.now = nil, nil
+	return errors.Join(errs...)
 }

@@ -175,15 +175,37 @@ func (p *process) finish() { _ = p.cmd.Process.Signal(syscall.SIGTERM) } // it m
 
 // kill ends a process at once.
 func (p *process) kill() error {
-	_ = p.cmd.Process.Kill() // it may have ended
+	if err := p.mustEnd(); err != nil {
+		return errors.Join(err, p.says.Close())
+	}
 	<-p.silent
 	return p.says.Close()
 }
 
+// mustEnd kills a process. Another user's can't be without CAP_KILL.
+func (p *process) mustEnd() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("end a sorry server: %w", err)
+	}
+	return nil
+}
+
 // stop ends a process that we left, when its clients have their answers or ctx ends.
-func (p *process) stop(ctx context.Context) {
+func (p *process) stop(ctx context.Context) error {
 	p.finish()
-	stop := context.AfterFunc(ctx, func() { _ = p.cmd.Process.Kill() })
-	defer stop()
-	_ = p.cmd.Wait() // there is no other use of its status
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = p.cmd.Wait() // there is no other use of its status
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	if err := p.mustEnd(); err != nil {
+		return err // and leave it: this daemon ends
+	}
+	<-ended
+	return nil
 }
