@@ -26,6 +26,16 @@ func needed() []capability {
 	}
 }
 
+// neededForTLS are those that the daemon needs besides to run the sorry server.
+func neededForTLS() []capability {
+	return []capability{
+		{unix.CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", "to listen below port 1024"},
+		{unix.CAP_SETUID, "CAP_SETUID", "to run it as another user"},
+		{unix.CAP_SETGID, "CAP_SETGID", "for the same"},
+		{unix.CAP_KILL, "CAP_KILL", "to end it"},
+	}
+}
+
 // effective is the set of capabilities that this process has in effect.
 func effective() (uint64, error) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -36,12 +46,12 @@ func effective() (uint64, error) {
 	return uint64(data[1].Effective)<<32 | uint64(data[0].Effective), nil
 }
 
-// missing lists the needed capabilities that are not in the set. CAP_SYS_ADMIN
-// includes what was once part of it: capabilities(7).
-func missing(set uint64) []capability {
+// missing lists the capabilities of those given that are not in the set.
+// CAP_SYS_ADMIN includes what was once part of it: capabilities(7).
+func missing(set uint64, all []capability) []capability {
 	has := func(number int) bool { return set&(1<<number) != 0 }
 	var out []capability
-	for _, c := range needed() {
+	for _, c := range all {
 		once := c.number == unix.CAP_BPF || c.number == unix.CAP_PERFMON
 		if !has(c.number) && !(once && has(unix.CAP_SYS_ADMIN)) {
 			out = append(out, c)
@@ -50,10 +60,10 @@ func missing(set uint64) []capability {
 	return out
 }
 
-// lacking names what is missing of the needed capabilities, and what for.
-func lacking(set uint64) string {
+// lacking names what is missing of the capabilities given, and what for.
+func lacking(set uint64, all []capability) string {
 	var out []string
-	for _, c := range missing(set) {
+	for _, c := range missing(set, all) {
 		out = append(out, c.name+" "+c.why)
 	}
 	return strings.Join(out, ", ")
@@ -61,7 +71,7 @@ func lacking(set uint64) string {
 
 // mayRun returns an error that names the capabilities which the daemon lacks.
 func mayRun(set uint64) error {
-	if names := lacking(set); names != "" {
+	if names := lacking(set, needed()); names != "" {
 		return fmt.Errorf("the daemon needs %s: run it as root, or give it AmbientCapabilities= in its systemd unit", names)
 	}
 	return nil

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
@@ -14,6 +15,9 @@ import (
 func examine(h host, cfg *config.Config) []finding {
 	findings := []finding{
 		checkCapabilities(h), checkKernel(h), checkBTF(h), checkJIT(h), checkBPFFS(h, cfg.Director.PinPath),
+	}
+	if slices.ContainsFunc(cfg.Services, config.Service.Local) {
+		findings = append(findings, checkSorryServer(h))
 	}
 	findings = append(findings, checkPins(h, cfg.Director.PinPath)...)
 	findings = append(findings, checkEngine(h, cfg)...)
@@ -28,13 +32,27 @@ func checkCapabilities(h host) finding {
 	set, err := h.caps()
 	if err != nil {
 		found = err.Error()
-	} else if names := lacking(set); names != "" {
+	} else if names := lacking(set, needed()); names != "" {
 		found = "lacking: " + names
 	}
 	if found != "" {
 		return finding{levelFail, "capabilities", found, "run as root, or give the daemon AmbientCapabilities= in its systemd unit"}
 	}
 	return finding{Level: levelOK, Check: "capabilities", Found: "all that are needed"}
+}
+
+// checkSorryServer looks at what the daemon needs to run the server that shows pages
+// over HTTPS.
+func checkSorryServer(h host) finding {
+	set, err := h.caps()
+	if err != nil {
+		return finding{levelFail, "sorry server", err.Error(), "run as root"}
+	}
+	if names := lacking(set, neededForTLS()); names != "" {
+		return finding{levelFail, "sorry server", "lacking: " + names,
+			"run as root, or give the daemon these too, or services with sorry.tls have no page over HTTPS: see docs/sorry-server.md"}
+	}
+	return finding{Level: levelOK, Check: "sorry server", Found: "may listen, and run as a user of its own"}
 }
 
 // kernelVersion reads the first two numbers of a kernel's release.

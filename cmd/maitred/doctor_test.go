@@ -116,6 +116,7 @@ func (f fault) test(t *testing.T) {
 func TestDoctorFindsFaultsOfTheMachine(t *testing.T) {
 	for _, f := range []fault{
 		{"no rights", func(h *host, _ *config.Config) { h.caps = func() (uint64, error) { return 0, nil } }, "capabilities", levelFail, "root"},
+		{"no rights for the sorry server", func(_ *host, cfg *config.Config) { cfg.Services[0].Sorry.TLS.Key = "key" }, "sorry server", levelFail, "these too"},
 		{"an old kernel", func(h *host, _ *config.Config) { h.release = func() (string, error) { return "5.15.0", nil } }, "kernel", levelFail, "6.1"},
 		{"a kernel of no version", func(h *host, _ *config.Config) { h.release = func() (string, error) { return "mine", nil } }, "kernel", levelWarn, "6.1"},
 		{"no BTF", func(h *host, _ *config.Config) { delete(h.root.(fstest.MapFS), "sys/kernel/btf/vmlinux") }, "BTF", levelWarn, "CONFIG_DEBUG_INFO_BTF"},
