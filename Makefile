@@ -15,9 +15,9 @@ KERNEL_DIRS := bpf maps controlplane/reconcile test
 # Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine. It is
 # too small for the programs of test/clients.
 VM_DIRS     := bpf maps controlplane/reconcile $(filter-out test/clients,$(wildcard test/*))
-# Of those the ones that try what the same bytecode decides on any kernel, at length:
-# this kernel has tried them. What asks for the verifier, helpers, devices and wires stays.
-VM_SKIP     := ^Test(Whole|AnyOffset|RandomSelection|VariantOffsets|VariantsLinger|Selection|Speech|FullNAT|Spread|NAT(Checksums|Candidates|Headers|States|Others)|ServerStates|BurstExchanges)
+# Of those the ones that try at length what the same bytecode decides on any kernel,
+# and long fetches: this kernel has tried them. What asks for the verifier, helpers, devices and wires stays.
+VM_SKIP     := ^Test(Whole|AnyOffset|RandomSelection|VariantOffsets|VariantsLinger|Selection|Speech|FullNAT|Spread|NAT(Checksums|Candidates|Headers|States|Others)|ServerStates|BurstExchanges|ThePageSurvivesLoss|TheBurstSurvivesLoss|FloodAndThePage|EveryRequestIsAnswered)
 # What those tests find there besides themselves.
 VM_FILES    := ipvsadm curl wget nginx bpftool iperf3 ethtool /usr/bin/python3
 
