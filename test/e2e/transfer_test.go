@@ -132,8 +132,11 @@ func httpFrom(host netlab.Host) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }
 
-// goes wants the download to be under way, and something more to come.
+// goes wants the download to be under way, and something more to come. A
+// sender whose segments were all lost for a while, as in a flood, waits up to
+// as long again before it tries once more.
 func (d *download) goes() error {
+	const patience = 30 * time.Second
 	before := d.got.Load()
 	for deadline := time.Now().Add(patience); d.got.Load() == before; time.Sleep(time.Millisecond) {
 		select {
