@@ -28,6 +28,7 @@ type rig struct {
 	names    map[DirectorVerdict]string
 	in       *netlab.Namespace // where frames come in; nil: here
 	slots    []uint32          // of pages that were put
+	wired    bool              // it sits on interfaces, and may still see a frame when its test is over
 }
 
 // The services of every rig: ids are rows of counters.
@@ -73,7 +74,7 @@ func newSizedRig(t testing.TB) *rig {
 		r = loadRig(t)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() || r.wired {
 			_ = r.Close() // who knows what it is like
 			return
 		}

@@ -17,6 +17,7 @@ import (
 // attach sets the programs of the rig to work on these interfaces of a host, each
 // of which may be redirected to: tc, and XDP if it is wanted.
 func (r *rig) attach(t *testing.T, host *netlab.Namespace, xdp bool, names ...string) {
+	r.wired = true
 	t.Helper()
 	err := host.Do(func() error {
 		for _, name := range names {
