@@ -25,7 +25,7 @@ func (c Counter) Next(outcome Outcome, timing Timing) (next Counter, moved bool)
 	switch outcome {
 	case OutcomeUnknown:
 		return c, false
-	case OutcomePass:
+	case OutcomePass, OutcomeDegraded:
 		c.Passes, c.Fails = c.Passes+1, 0
 		return c.turn(StatusDown, StatusRising, StatusUp, c.Passes >= timing.Rise)
 	case OutcomeFail:

@@ -14,7 +14,24 @@ type Result struct {
 	Class   Class         // why it did not pass; ClassNone when it did
 	RTT     time.Duration // from the first packet to the verdict
 	Message string        // for people, at most MaxMessage bytes
+	// Percent is how much of its weight the server should have, 1 to MaxPercent;
+	// zero: the check does not say. One that wants none gives HintDrain.
+	Percent int
+	Hint    Hint // what the server asks for by itself
 }
+
+// MaxPercent is the most of its weight that a check may give a server.
+const MaxPercent = 1000
+
+// Hint is what a server, or an agent on it, asks for whatever its health.
+type Hint uint8
+
+// The hints. HintDrain: no new connections; HintMaint: none at all.
+const (
+	HintNone Hint = iota
+	HintDrain
+	HintMaint
+)
 
 // MaxMessage is the most that a Result's message holds, in bytes.
 const MaxMessage = 240
@@ -23,11 +40,13 @@ const MaxMessage = 240
 type Outcome uint8
 
 // The outcomes of a run. OutcomeUnknown means that the director could not run
-// the check (no file descriptor, no local port): it says nothing of the server
-// and moves no counter.
+// the check (no file descriptor, no local port, a module that crashed): it says
+// nothing of the server and moves no counter. OutcomeDegraded is a pass of a
+// server that should get less.
 const (
 	OutcomeUnknown Outcome = iota
 	OutcomePass
+	OutcomeDegraded
 	OutcomeFail
 )
 
@@ -47,6 +66,7 @@ const (
 	ClassProtocol          // not the protocol that was expected
 	ClassStatus            // a status outside the expected ranges
 	ClassContent           // the expected text is missing
+	ClassModule            // a module or a plugin says so
 	ClassLocal             // the director's own fault; goes with OutcomeUnknown
 )
 

@@ -6,13 +6,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"math"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -355,45 +352,4 @@ func TestSchedulerRunTwice(t *testing.T) {
 			t.Errorf("%d runs in the second time", n)
 		}
 	})
-}
-
-// TestSchedulerOnLoopback runs real checks in real time, while others set and
-// look: for the race detector, and for what a synctest bubble cannot hold.
-func TestSchedulerOnLoopback(t *testing.T) {
-	server, gone := serve(t, func(net.Conn) {}), freePort(t)
-	timing := Timing{Interval: 20 * time.Millisecond, FastInterval: 10 * time.Millisecond, Timeout: 5 * time.Second, Rise: 1, Fall: 1}
-	tcp := mustTCP(t, Dialer{}.Dial)
-	probes := []Probe{
-		{Key: Key{"a", server}, Checker: tcp, Timing: timing},
-		{Key: Key{"b", server}, Checker: tcp, Timing: timing},
-		{Key: Key{"a", gone}, Checker: tcp, Timing: timing},
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	heard := map[Key]Status{}
-	s := NewScheduler(Options{Shards: 3, OnTransition: func(tr Transition) {
-		if was, ok := heard[tr.Key]; ok {
-			t.Errorf("%s went from %s to %s", tr.Key, was, tr.Status)
-		}
-		heard[tr.Key] = tr.Status
-	}})
-	var others sync.WaitGroup
-	others.Go(func() {
-		defer cancel()
-		s.Set(probes)
-		young := func(p ProbeState) bool { return p.Runs < 10 }
-		for ctx.Err() == nil && slices.ContainsFunc(s.Snapshot(), young) {
-			s.Set(probes)
-			s.Stats()
-			time.Sleep(time.Millisecond)
-		}
-	})
-	if err := s.Run(ctx); err != nil {
-		t.Error(err)
-	}
-	others.Wait()
-	want := map[Key]Status{probes[0].Key: StatusUp, probes[1].Key: StatusUp, probes[2].Key: StatusDown}
-	if !maps.Equal(heard, want) {
-		t.Errorf("heard %v, want %v", heard, want)
-	}
 }

@@ -16,6 +16,8 @@ func (o Outcome) String() string {
 		return "unknown"
 	case OutcomePass:
 		return "pass"
+	case OutcomeDegraded:
+		return "degraded"
 	case OutcomeFail:
 		return "fail"
 	}
@@ -49,6 +51,8 @@ func (c Class) String() string {
 		return "status"
 	case ClassContent:
 		return "content"
+	case ClassModule:
+		return "module"
 	case ClassLocal:
 		return "local"
 	}
@@ -60,6 +64,19 @@ func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (c *Class) UnmarshalText(text []byte) error { return parse(c, ClassLocal, "class", text) }
+
+// String is the hint as the configuration and the API spell it.
+func (h Hint) String() string {
+	switch h {
+	case HintNone:
+		return "none"
+	case HintDrain:
+		return "drain"
+	case HintMaint:
+		return "maint"
+	}
+	return fmt.Sprintf("hint-%d", uint8(h))
+}
 
 // String is the status as tables and the API spell it.
 func (s Status) String() string {
@@ -102,9 +119,9 @@ func parse[T interface {
 	return fmt.Errorf("%q is not the name of a %s", text, kind)
 }
 
-// clip makes a text fit for a Result: one printable line of at most limit
+// Clip makes a text fit for a Result: one printable line of at most limit
 // bytes. Servers write part of it, so that nothing in it is to be trusted.
-func clip(text string, limit int) string {
+func Clip(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

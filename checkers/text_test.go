@@ -29,8 +29,8 @@ func TestEnumText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"Outcomes":["unknown","pass","fail"],` +
-		`"Classes":["none","refused","timeout","unreachable","stalled","tls","protocol","status","content","local"],` +
+	want := `{"Outcomes":["unknown","pass","degraded","fail"],` +
+		`"Classes":["none","refused","timeout","unreachable","stalled","tls","protocol","status","content","module","local"],` +
 		`"Statuses":["unknown","up","falling","down","rising"]}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
@@ -65,7 +65,7 @@ func TestClip(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := clip(test.text, MaxMessage)
+			got := Clip(test.text, MaxMessage)
 			if got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}

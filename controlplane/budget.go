@@ -37,9 +37,8 @@ func (b budgets) of(s config.Service) time.Duration {
 	pool, _ := b.cfg.Pool(s.Pool) // every reference of a loaded configuration resolves
 	for _, name := range pool.Checks {
 		check, _ := b.cfg.Check(name)
-		kind, _ := checkers.Lookup(check.Type)
 		for _, server := range pool.Serving(s) {
-			key := checkers.Key{Check: name, Target: check.Target(server, kind.DefaultPort)}
+			key := checkers.Key{Check: name, Target: check.Target(server)}
 			longest = max(longest, b.probes[key]+carryOut)
 		}
 	}

@@ -131,10 +131,10 @@ func (d *decider) applyAll(batch []letter) {
 		reloaded := next.Config != d.state.Config
 		same := onlyMeasured(events) && sameDecisions(d.state, next)
 		d.state = next
-		d.snapshot.Store(&next)
 		if !same {
 			d.update(next)
 		}
+		d.snapshot.Store(&next) // now the kernel is known to lag behind: a status shows both
 		if reloaded && d.settle != nil {
 			d.settle(next.Config)
 		}

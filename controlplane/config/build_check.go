@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 // The bounds of a check's timing. An interval below the shortest would be a
@@ -52,7 +53,7 @@ func (b builder) check(path string, r rawCheck) Check {
 	}
 	c.Type = types[0]
 	path = at(path, c.Type)
-	kind, ok := b.lookup(c.Type)
+	row, ok := b.lookup(c.Type)
 	options, isMap := r.Types[c.Type].(map[string]any)
 	if !ok || !isMap {
 		b.add(path, "is not a type of check%s", orOneOf(c.Type, b.types))
@@ -68,7 +69,8 @@ func (b builder) check(path string, r rawCheck) Check {
 		delete(options, "port")
 	}
 	c.Fingerprint = fingerprint(c, options, b.files(path, options))
-	checker, err := kind.New(options)
+	c.DefaultPort = row.DefaultPort
+	checker, err := row.New(options)
 	if err != nil {
 		b.optionErrors(path, err)
 		return c
@@ -108,7 +110,7 @@ func fingerprint(c Check, options map[string]any, files map[string][]byte) strin
 // optionErrors reports what a check's type says of its options.
 func (b builder) optionErrors(path string, err error) {
 	for _, err := range each(err) {
-		option, ok := errors.AsType[*checkers.OptionError](err)
+		option, ok := errors.AsType[*kind.OptionError](err)
 		if !ok {
 			b.add(path, "%v", err)
 			continue

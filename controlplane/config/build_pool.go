@@ -122,9 +122,8 @@ func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 		if !ok || c.Type == "" || c.Port != 0 || c.Via == ViaDataplane {
 			continue
 		}
-		kind, _ := b.lookup(c.Type)
 		for _, s := range p.Servers {
-			if c.Target(s, kind.DefaultPort).Port() == 0 {
+			if c.Target(s).Port() == 0 {
 				b.add(at(path, "checks", i), "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
 					name, s.Name, c.Type)
 			}

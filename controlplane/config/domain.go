@@ -86,10 +86,11 @@ const (
 
 // Check is a health check: an object of its own, which any number of pools use.
 type Check struct {
-	Name string
-	Type string // a row of the checkers registry
-	Port uint16 // zero: the real server's port, else the type's default
-	Via  Via
+	Name        string
+	Type        string // a row of the checkers registry
+	Port        uint16 // zero: the real server's port, else DefaultPort
+	DefaultPort uint16 // of the type; zero: it has none
+	Via         Via
 	// Service is whose address a check via the data path asks, by its name in
 	// the file: see Config.Asked. Empty otherwise.
 	Service string
@@ -182,13 +183,13 @@ func (c *Config) Check(name string) (Check, bool) {
 
 // Target is where a check probes a real server: the check's own port, else the
 // server's, else the default of the check's type.
-func (k Check) Target(s Server, defaultPort uint16) netip.AddrPort {
+func (k Check) Target(s Server) netip.AddrPort {
 	port := k.Port
 	if port == 0 {
 		port = s.Port
 	}
 	if port == 0 {
-		port = defaultPort
+		port = k.DefaultPort
 	}
 	return netip.AddrPortFrom(s.Address, port)
 }

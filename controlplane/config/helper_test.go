@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 	"github.com/maitred-lb/maitred/controlplane/page"
 )
 
@@ -48,8 +48,8 @@ func fake(files, env map[string]string) loader {
 			slices.Sort(found)
 			return found, nil
 		},
-		types:  checkers.Names(),
-		lookup: checkers.Lookup,
+		types:  kind.NewTable(kind.Env{}).Names(),
+		lookup: kind.NewTable(kind.Env{}).Lookup,
 	}
 }
 
@@ -131,8 +131,7 @@ func checkPool(t *testing.T, cfg *Config, p Pool) {
 		}
 		for _, name := range p.Checks {
 			c, ok := cfg.Check(name)
-			kind, _ := checkers.Lookup(c.Type)
-			target := c.Target(s, kind.DefaultPort)
+			target := c.Target(s)
 			if c.Via == ViaDataplane {
 				_, target, ok = cfg.Asked(c, p, s)
 			}

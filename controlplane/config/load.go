@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 // maxFile is the most bytes that a configuration file may have.
@@ -35,8 +35,8 @@ func machine() loader {
 		now:      time.Now,
 		read:     readFile,
 		glob:     filepath.Glob,
-		types:    checkers.Names(),
-		lookup:   checkers.Lookup,
+		types:    kind.NewTable(kind.Env{}).Names(),
+		lookup:   kind.NewTable(kind.Env{}).Lookup,
 	}
 }
 
@@ -48,7 +48,7 @@ type loader struct {
 	read     func(path string, limit int) ([]byte, error) // at most limit bytes and one
 	glob     func(pattern string) ([]string, error)
 	types    []string // of checks
-	lookup   func(name string) (checkers.Type, bool)
+	lookup   func(name string) (kind.Kind, bool)
 }
 
 func (l loader) load(paths []string) (*Config, error) {

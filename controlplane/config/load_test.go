@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 // What a director has unless the file says otherwise.
@@ -151,8 +152,8 @@ func TestOptionsReachTheCheck(t *testing.T) {
 		"etc/Ca.pem": "certificate",
 	}, map[string]string{"HOST": "Shop", "N": "12"})
 	l.types = []string{"odd"}
-	l.lookup = func(name string) (checkers.Type, bool) {
-		return checkers.Type{Name: name, New: func(o map[string]any) (checkers.Checker, error) { maps.Copy(got, o); return nil, nil }}, true
+	l.lookup = func(name string) (kind.Kind, bool) {
+		return kind.Kind{Name: name, New: func(o map[string]any) (checkers.Checker, error) { maps.Copy(got, o); return nil, nil }}, true
 	}
 	if _, err := l.load([]string{"etc/maitred.yaml"}); err != nil {
 		t.Fatal(err)
@@ -197,8 +198,8 @@ func TestFingerprintSeesFiles(t *testing.T) {
 	of := func(content string) string {
 		l := fake(map[string]string{"m.yaml": minimal + "checks: [{name: x, odd: {ca_file: ca}}]", "ca": content}, nil)
 		l.types = []string{"odd"}
-		l.lookup = func(name string) (checkers.Type, bool) {
-			return checkers.Type{Name: name, New: func(map[string]any) (checkers.Checker, error) { return nil, nil }}, true
+		l.lookup = func(name string) (kind.Kind, bool) {
+			return kind.Kind{Name: name, New: func(map[string]any) (checkers.Checker, error) { return nil, nil }}, true
 		}
 		cfg, err := l.load([]string{"m.yaml"})
 		if err != nil {
@@ -308,8 +309,8 @@ func TestIncludeSkipsItself(t *testing.T) {
 func TestTypeFails(t *testing.T) {
 	l := fake(map[string]string{"m.yaml": minimal + "checks: [{name: x, odd: {}}]"}, nil)
 	l.types = []string{"odd"}
-	l.lookup = func(name string) (checkers.Type, bool) {
-		return checkers.Type{Name: name, New: func(map[string]any) (checkers.Checker, error) {
+	l.lookup = func(name string) (kind.Kind, bool) {
+		return kind.Kind{Name: name, New: func(map[string]any) (checkers.Checker, error) {
 			return nil, errors.New("has no library")
 		}}, true
 	}

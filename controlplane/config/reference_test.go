@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -66,7 +66,7 @@ func forms(t reflect.Type, form string) []string {
 		}
 	}
 	if rest {
-		for _, name := range checkers.Names() {
+		for _, name := range kind.NewTable(kind.Env{}).Names() {
 			all = append(all, form+"."+name)
 		}
 	}

@@ -55,7 +55,7 @@ func TestCount(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	pool := config.Pool{Name: "app", Checks: []string{"web", "port"}}
-	cfg := &config.Config{Pools: []config.Pool{pool}, Checks: []config.Check{{Name: "web", Type: "http"}, {Name: "port", Type: "tcp", Port: 7}}}
+	cfg := &config.Config{Pools: []config.Pool{pool}, Checks: []config.Check{{Name: "web", Type: "http", DefaultPort: 80}, {Name: "port", Type: "tcp", Port: 7}}}
 	got := Keys(cfg, pool, config.Server{Address: netip.MustParseAddr("10.0.0.1")})
 	if len(got) != 2 || got[0].Check != "web" || got[0].Target.String() != "10.0.0.1:80" || got[1].Target.String() != "10.0.0.1:7" {
 		t.Errorf("%v", got)

@@ -52,7 +52,7 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 	switch kind {
 	case "check":
 		cfg.Checks = append(cfg.Checks, config.Check{
-			Name: words[0], Type: words[1], Port: uint16(o.int("port", 0)),
+			Name: words[0], Type: words[1], Port: uint16(o.int("port", 0)), DefaultPort: map[string]uint16{"http": 80, "https": 443}[words[1]],
 			Timing: checkers.Timing{
 				Interval: o.duration("interval", 5*time.Second), FastInterval: o.duration("fast", time.Second),
 				Timeout: o.duration("timeout", 2*time.Second), Rise: o.int("rise", 2), Fall: o.int("fall", 3),

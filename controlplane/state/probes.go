@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -40,13 +41,12 @@ func Probes(cfg *config.Config) []checkers.Probe {
 
 // through makes a probe take the way of the data.
 func through(p checkers.Probe, m config.Marked) checkers.Probe {
-	p.Checker = checkers.Through(p.Checker, checkers.Way{Service: m.At, Mark: m.Mark})
+	p.Checker = kind.Through(p.Checker, kind.Way{Service: m.At, Mark: m.Mark})
 	p.Fingerprint += fmt.Sprintf(" at %s by mark %#x", m.At, m.Mark)
 	return p
 }
 
 // probeKey names the probe of a check on a server.
 func probeKey(check config.Check, server config.Server) checkers.Key {
-	kind, _ := checkers.Lookup(check.Type)
-	return checkers.Key{Check: check.Name, Target: check.Target(server, kind.DefaultPort)}
+	return checkers.Key{Check: check.Name, Target: check.Target(server)}
 }

@@ -93,7 +93,7 @@ func checkServers(t *testing.T, cfg *config.Config, latest map[checkers.Key]chec
 		want := state.VerdictUp
 		hard, soft, unknown := 0, 0, 0
 		for _, check := range cfg.Checks {
-			tr, known := latest[checkers.Key{Check: check.Name, Target: check.Target(server, 80)}]
+			tr, known := latest[checkers.Key{Check: check.Name, Target: check.Target(server)}]
 			switch {
 			case !known:
 				unknown++

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // nginxConf is one server in clear and one with TLS. Its pages are as good and
@@ -49,7 +51,7 @@ type nginxTest struct {
 	name    string
 	kind    string // of check; with "to", and the port that it is pointed at
 	options m
-	class   Class
+	class   checkers.Class
 	message string // after the address
 }
 
@@ -62,13 +64,13 @@ func (test nginxTest) run(t *testing.T, plain, secure netip.AddrPort) {
 	if port == "https" {
 		target = secure
 	}
-	row, _ := Lookup(kind)
+	row := lookup(t, kind)
 	checker, err := row.New(test.options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	timeout := 10 * time.Second
-	if test.class == ClassStalled {
+	if test.class == checkers.ClassStalled {
 		timeout = 500 * time.Millisecond
 	}
 	begin := map[string]string{"tcp": "connect ", "http": "GET http://", "https": "GET https://"}[kind]
@@ -85,27 +87,27 @@ func TestNginx(t *testing.T) {
 	plain, secure := startNginx(t, binary, id)
 	ca := id.certFile
 	for _, test := range []nginxTest{
-		{"connect", "tcp", nil, ClassNone, ": connected"},
-		{"healthy", "http", m{"path": "/healthz"}, ClassNone, "/healthz: status 200"},
-		{"healthy by HEAD", "http", m{"path": "/healthz", "method": "HEAD"}, ClassNone, "/healthz: status 200"},
-		{"right text", "http", m{"path": "/healthz", "expect": m{"body": "is well"}}, ClassNone, "/healthz: status 200"},
-		{"host and agent", "http", m{"path": "/host", "host": "shop.example", "expect": m{"body": "host is shop.example, agent is maitred"}}, ClassNone, "/host: status 200"},
-		{"500", "http", m{"path": "/broken"}, ClassStatus, "/broken: status 500, wanted 200-299"},
-		{"404", "http", nil, ClassStatus, "/: status 404, wanted 200-299"},
-		{"404 wanted", "http", m{"expect": m{"status": []any{404}}}, ClassNone, "/: status 404"},
-		{"redirect", "http", m{"path": "/moved", "host": "shop.example"}, ClassStatus, "/moved: status 301 (to http://shop.example:PLAINPORT/healthz), wanted 200-299"},
-		{"wrong text", "http", m{"path": "/healthz", "expect": m{"body": "fine"}}, ClassContent, `/healthz: status 200, but "fine" is not in the body (12 bytes read)`},
-		{"closes without a word", "http", m{"path": "/silent"}, ClassProtocol, "/silent: the server closed the connection before the end of its answer"},
-		{"stalled", "http", m{"path": "/stalled"}, ClassStalled, "/stalled: connected, but no answer within LIMIT"},
-		{"HTTP on the port of HTTPS", "http to https", nil, ClassStatus, "/: status 400, wanted 200-299"},
-		{"HTTPS", "https", m{"path": "/healthz", "ca_file": ca}, ClassNone, "/healthz: status 200"},
-		{"HTTPS by name", "https", m{"path": "/healthz", "ca_file": ca, "host": "shop.example"}, ClassNone, "/healthz: status 200"},
-		{"HTTPS unverified", "https", m{"path": "/healthz", "verify": false}, ClassNone, "/healthz: status 200"},
-		{"HTTPS self-signed", "https", m{"path": "/healthz"}, ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate signed by unknown authority (name its authority in ca_file, or set verify: false)"},
-		{"HTTPS wrong name", "https", m{"path": "/healthz", "ca_file": ca, "host": "other.example"}, ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate is valid for shop.example, not other.example"},
-		{"HTTPS 500", "https", m{"path": "/broken", "ca_file": ca}, ClassStatus, "/broken: status 500, wanted 200-299"},
-		{"HTTPS stalled", "https", m{"path": "/stalled", "ca_file": ca}, ClassStalled, "/stalled: connected, but no answer within LIMIT"},
-		{"HTTPS on the port of HTTP", "https to http", nil, ClassTLS, "/: the server does not speak TLS on this port"},
+		{"connect", "tcp", nil, checkers.ClassNone, ": connected"},
+		{"healthy", "http", m{"path": "/healthz"}, checkers.ClassNone, "/healthz: status 200"},
+		{"healthy by HEAD", "http", m{"path": "/healthz", "method": "HEAD"}, checkers.ClassNone, "/healthz: status 200"},
+		{"right text", "http", m{"path": "/healthz", "expect": m{"body": "is well"}}, checkers.ClassNone, "/healthz: status 200"},
+		{"host and agent", "http", m{"path": "/host", "host": "shop.example", "expect": m{"body": "host is shop.example, agent is maitred"}}, checkers.ClassNone, "/host: status 200"},
+		{"500", "http", m{"path": "/broken"}, checkers.ClassStatus, "/broken: status 500, wanted 200-299"},
+		{"404", "http", nil, checkers.ClassStatus, "/: status 404, wanted 200-299"},
+		{"404 wanted", "http", m{"expect": m{"status": []any{404}}}, checkers.ClassNone, "/: status 404"},
+		{"redirect", "http", m{"path": "/moved", "host": "shop.example"}, checkers.ClassStatus, "/moved: status 301 (to http://shop.example:PLAINPORT/healthz), wanted 200-299"},
+		{"wrong text", "http", m{"path": "/healthz", "expect": m{"body": "fine"}}, checkers.ClassContent, `/healthz: status 200, but "fine" is not in the body (12 bytes read)`},
+		{"closes without a word", "http", m{"path": "/silent"}, checkers.ClassProtocol, "/silent: the server closed the connection before the end of its answer"},
+		{"stalled", "http", m{"path": "/stalled"}, checkers.ClassStalled, "/stalled: connected, but no answer within LIMIT"},
+		{"HTTP on the port of HTTPS", "http to https", nil, checkers.ClassStatus, "/: status 400, wanted 200-299"},
+		{"HTTPS", "https", m{"path": "/healthz", "ca_file": ca}, checkers.ClassNone, "/healthz: status 200"},
+		{"HTTPS by name", "https", m{"path": "/healthz", "ca_file": ca, "host": "shop.example"}, checkers.ClassNone, "/healthz: status 200"},
+		{"HTTPS unverified", "https", m{"path": "/healthz", "verify": false}, checkers.ClassNone, "/healthz: status 200"},
+		{"HTTPS self-signed", "https", m{"path": "/healthz"}, checkers.ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate signed by unknown authority (name its authority in ca_file, or set verify: false)"},
+		{"HTTPS wrong name", "https", m{"path": "/healthz", "ca_file": ca, "host": "other.example"}, checkers.ClassTLS, "/healthz: tls: failed to verify certificate: x509: certificate is valid for shop.example, not other.example"},
+		{"HTTPS 500", "https", m{"path": "/broken", "ca_file": ca}, checkers.ClassStatus, "/broken: status 500, wanted 200-299"},
+		{"HTTPS stalled", "https", m{"path": "/stalled", "ca_file": ca}, checkers.ClassStalled, "/stalled: connected, but no answer within LIMIT"},
+		{"HTTPS on the port of HTTP", "https to http", nil, checkers.ClassTLS, "/: the server does not speak TLS on this port"},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, plain, secure) })
 	}
@@ -119,11 +121,11 @@ func TestNginxStops(t *testing.T) {
 		plain, secure = startNginx(t, binary, newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1"))
 	})
 	wantResult(t, checkFor(t, 10*time.Second, mustTCP(t, Dialer{}.Dial), plain),
-		ClassRefused, fmt.Sprintf("connect %s: connection refused", plain))
+		checkers.ClassRefused, fmt.Sprintf("connect %s: connection refused", plain))
 	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", nil), plain),
-		ClassRefused, fmt.Sprintf("GET http://%s/: connection refused", plain))
+		checkers.ClassRefused, fmt.Sprintf("GET http://%s/: connection refused", plain))
 	wantResult(t, checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "https", nil), secure),
-		ClassRefused, fmt.Sprintf("GET https://%s/: connection refused", secure))
+		checkers.ClassRefused, fmt.Sprintf("GET https://%s/: connection refused", secure))
 }
 
 // findNginx skips the test where there is no nginx, but not on CI.

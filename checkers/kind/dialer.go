@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // Dialer opens the connections of all checks. The zero value works.
@@ -62,7 +64,7 @@ func interrupt(ctx context.Context, conn net.Conn) (release func()) {
 // classify tells what an error of a connection means, and ClassNone where it
 // does not know. The kernel's word comes first: its own refusals say nothing of
 // the real server.
-func classify(err error) Class {
+func classify(err error) checkers.Class {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		if known, ok := errnos[errno]; ok {
@@ -72,11 +74,11 @@ func classify(err error) Class {
 	var wait net.Error
 	switch {
 	case errors.Is(err, context.Canceled):
-		return ClassLocal
+		return checkers.ClassLocal
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &wait) && wait.Timeout():
-		return ClassTimeout
+		return checkers.ClassTimeout
 	}
-	return ClassNone
+	return checkers.ClassNone
 }
 
 // remedy says what an operator can do about a fault of the director itself.
@@ -94,30 +96,30 @@ const (
 // errnos are the errors that socket(2), bind(2) and connect(2) give, and those
 // that the kernel makes of ICMP errors (icmp_err_convert in net/ipv4/icmp.c).
 var errnos = map[syscall.Errno]struct {
-	class  Class
+	class  checkers.Class
 	remedy string
 }{
-	syscall.ECONNREFUSED: {class: ClassRefused},
-	syscall.ETIMEDOUT:    {class: ClassTimeout},
+	syscall.ECONNREFUSED: {class: checkers.ClassRefused},
+	syscall.ETIMEDOUT:    {class: checkers.ClassTimeout},
 
-	syscall.EHOSTUNREACH: {class: ClassUnreachable},
-	syscall.ENETUNREACH:  {class: ClassUnreachable},
-	syscall.EHOSTDOWN:    {class: ClassUnreachable},
-	syscall.ENETDOWN:     {class: ClassUnreachable},
-	syscall.ENONET:       {class: ClassUnreachable},
-	syscall.ENOPROTOOPT:  {class: ClassUnreachable},
-	syscall.EOPNOTSUPP:   {class: ClassUnreachable},
-	syscall.EPROTO:       {class: ClassUnreachable},
+	syscall.EHOSTUNREACH: {class: checkers.ClassUnreachable},
+	syscall.ENETUNREACH:  {class: checkers.ClassUnreachable},
+	syscall.EHOSTDOWN:    {class: checkers.ClassUnreachable},
+	syscall.ENETDOWN:     {class: checkers.ClassUnreachable},
+	syscall.ENONET:       {class: checkers.ClassUnreachable},
+	syscall.ENOPROTOOPT:  {class: checkers.ClassUnreachable},
+	syscall.EOPNOTSUPP:   {class: checkers.ClassUnreachable},
+	syscall.EPROTO:       {class: checkers.ClassUnreachable},
 
-	syscall.EMFILE:        {ClassLocal, "raise the director's LimitNOFILE"},
-	syscall.ENFILE:        {ClassLocal, "raise the sysctl fs.file-max"},
-	syscall.ENOBUFS:       {class: ClassLocal},
-	syscall.ENOMEM:        {class: ClassLocal},
-	syscall.EADDRNOTAVAIL: {ClassLocal, noPort},
-	syscall.EADDRINUSE:    {ClassLocal, noPort},
-	syscall.EAGAIN:        {ClassLocal, noPort},
-	syscall.EPERM:         {ClassLocal, "the director's own packet filter forbids it"},
-	syscall.EACCES:        {ClassLocal, noRoute}, // a route of type prohibit
-	syscall.EINVAL:        {ClassLocal, noRoute}, // of type blackhole
-	syscall.EAFNOSUPPORT:  {ClassLocal, "the director's kernel has no IPv6"},
+	syscall.EMFILE:        {checkers.ClassLocal, "raise the director's LimitNOFILE"},
+	syscall.ENFILE:        {checkers.ClassLocal, "raise the sysctl fs.file-max"},
+	syscall.ENOBUFS:       {class: checkers.ClassLocal},
+	syscall.ENOMEM:        {class: checkers.ClassLocal},
+	syscall.EADDRNOTAVAIL: {checkers.ClassLocal, noPort},
+	syscall.EADDRINUSE:    {checkers.ClassLocal, noPort},
+	syscall.EAGAIN:        {checkers.ClassLocal, noPort},
+	syscall.EPERM:         {checkers.ClassLocal, "the director's own packet filter forbids it"},
+	syscall.EACCES:        {checkers.ClassLocal, noRoute}, // a route of type prohibit
+	syscall.EINVAL:        {checkers.ClassLocal, noRoute}, // of type blackhole
+	syscall.EAFNOSUPPORT:  {checkers.ClassLocal, "the director's kernel has no IPv6"},
 }

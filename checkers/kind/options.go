@@ -1,15 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// OptionError is a mistake in one option of a check.
+type OptionError struct {
+	// Path leads to the option from the options' top: the keys of maps, and the
+	// indices of lists from zero, for example ["headers", "1", "name"].
+	Path    []string
+	Problem string // what is wrong and what would be right
+}
+
+// Error implements error.
+func (e *OptionError) Error() string {
+	var path strings.Builder
+	for i, step := range e.Path {
+		if _, err := strconv.Atoi(step); err == nil {
+			path.WriteString("[" + step + "]")
+			continue
+		}
+		if i > 0 {
+			path.WriteString(".")
+		}
+		path.WriteString(step)
+	}
+	return path.String() + ": " + e.Problem
+}
 
 // options reads one map of options strictly: what it is asked for must have the
 // right type, and what it was never asked for is a mistake. Mistakes pile up
@@ -106,7 +132,7 @@ func (o *options) list(key string) []any {
 func (o *options) in(key string) *options {
 	value, ok := o.get(key)
 	if !ok {
-		return newOptions(nil)
+		return o.enter(map[string]any{}, key)
 	}
 	return o.enter(value, key)
 }
@@ -130,6 +156,87 @@ func (o *options) enter(value any, where ...string) *options {
 	inner := newOptions(values, slices.Concat(o.path, where)...)
 	o.inner = append(o.inner, inner)
 	return inner
+}
+
+// number reads a whole number from least to most.
+func (o *options) number(key string, fallback, least, most int) int {
+	value, ok := o.get(key)
+	if !ok {
+		return fallback
+	}
+	number, ok := value.(int)
+	if !ok || number < least || number > most {
+		o.reject([]string{key}, "%v is not a whole number from %d to %d", value, least, most)
+		return fallback
+	}
+	return number
+}
+
+// duration reads a time from least to most: 500ms, 2s, 1h.
+func (o *options) duration(key string, fallback, least, most time.Duration) time.Duration {
+	value, ok := o.get(key)
+	if !ok {
+		return fallback
+	}
+	text, _ := value.(string)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		o.reject([]string{key}, "%v is not a time from %v to %v: write it as 500ms, 2s or 1h", value, least, most)
+		return fallback
+	}
+	return d
+}
+
+// choice reads one of a few texts.
+func (o *options) choice(key, fallback string, values ...string) string {
+	text := o.text(key, fallback)
+	if text != fallback && !slices.Contains(values, text) {
+		o.reject([]string{key}, "%q is none of %s", text, strings.Join(values, ", "))
+		return fallback
+	}
+	return text
+}
+
+// texts reads a list of texts, none of them empty.
+func (o *options) texts(key string) []string {
+	var all []string
+	for i, value := range o.list(key) {
+		text, ok := value.(string)
+		if !ok || text == "" {
+			o.reject([]string{key, strconv.Itoa(i)}, "%v is not a text: put it in quotes", value)
+			continue
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// pattern reads a regular expression in the syntax of package regexp; nil where
+// there is none.
+func (o *options) pattern(key string) *regexp.Regexp {
+	text := o.text(key, "")
+	if text == "" {
+		return nil
+	}
+	pattern, err := regexp.Compile(text)
+	if err != nil {
+		o.reject([]string{key}, "%q is not a regular expression: %v", text, err)
+		return nil
+	}
+	return pattern
+}
+
+// keys lists all that was asked for so far, the keys of maps with dots between.
+func (o *options) keys() []string {
+	var all []string
+	for _, key := range o.known {
+		all = append(all, strings.Join(append(slices.Clone(o.path), key), "."))
+	}
+	for _, inner := range o.inner {
+		all = append(all, inner.keys()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // err returns all mistakes, among them the keys that nobody asked for.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"context"
 	"net/netip"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // tcp passes when the real server accepts a connection. It sends nothing and
@@ -13,15 +15,12 @@ type tcp struct {
 	dial dialFunc
 }
 
-func newTCP(dial dialFunc, values map[string]any) (Checker, error) {
-	if err := newOptions(values).err(); err != nil {
-		return nil, err
-	}
-	return &tcp{dial: dial}, nil
+func newTCP(env Env, _ *options) checkers.Checker {
+	return &tcp{dial: env.Dialer.Dial}
 }
 
 // Check implements Checker.
-func (t *tcp) Check(ctx context.Context, target netip.AddrPort) Result {
+func (t *tcp) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
 	a := newAttempt(ctx, "connect "+target.String())
 	conn, err := t.dial(ctx, target)
 	if err != nil {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"bufio"
@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 const okHeader = "HTTP/1.1 200 OK\r\nContent-Length: "
@@ -29,32 +31,32 @@ func TestHTTPAnswers(t *testing.T) {
 		name    string
 		options m
 		pieces  []string // of the answer, each sent by itself
-		class   Class
+		class   checkers.Class
 		message string
 	}{
-		{"good", nil, []string{body("fine")}, ClassNone, "status 200"},
-		{"in single bytes", m{"expect": m{"body": "fine"}}, strings.Split(body("all fine now"), ""), ClassNone, "status 200"},
-		{"chunked", m{"expect": m{"body": "fine"}}, []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfi\r\n", "2\r\nne\r\n0\r\n\r\n"}, ClassNone, "status 200"},
-		{"until the end of the connection", m{"expect": m{"body": "fine"}}, []string{"HTTP/1.0 200 OK\r\n\r\nfi", "ne"}, ClassNone, "status 200"},
-		{"after interim answers", nil, []string{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + body("")}, ClassNone, "status 200"},
-		{"no content", nil, []string{"HTTP/1.1 204 No Content\r\n\r\n"}, ClassNone, "status 204"},
-		{"HEAD", m{"method": "HEAD"}, []string{okHeader + "1000\r\n\r\n"}, ClassNone, "status 200"},
-		{"wanted status", m{"expect": m{"status": []any{"200", 503}}}, []string{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"}, ClassNone, "status 503"},
-		{"text at the limit", m{"expect": m{"body": "fine"}}, []string{body(strings.Repeat("x", maxBody-4) + "fine" + "more")}, ClassNone, "status 200"},
+		{"good", nil, []string{body("fine")}, checkers.ClassNone, "status 200"},
+		{"in single bytes", m{"expect": m{"body": "fine"}}, strings.Split(body("all fine now"), ""), checkers.ClassNone, "status 200"},
+		{"chunked", m{"expect": m{"body": "fine"}}, []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nfi\r\n", "2\r\nne\r\n0\r\n\r\n"}, checkers.ClassNone, "status 200"},
+		{"until the end of the connection", m{"expect": m{"body": "fine"}}, []string{"HTTP/1.0 200 OK\r\n\r\nfi", "ne"}, checkers.ClassNone, "status 200"},
+		{"after interim answers", nil, []string{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + body("")}, checkers.ClassNone, "status 200"},
+		{"no content", nil, []string{"HTTP/1.1 204 No Content\r\n\r\n"}, checkers.ClassNone, "status 204"},
+		{"HEAD", m{"method": "HEAD"}, []string{okHeader + "1000\r\n\r\n"}, checkers.ClassNone, "status 200"},
+		{"wanted status", m{"expect": m{"status": []any{"200", 503}}}, []string{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"}, checkers.ClassNone, "status 503"},
+		{"text at the limit", m{"expect": m{"body": "fine"}}, []string{body(strings.Repeat("x", maxBody-4) + "fine" + "more")}, checkers.ClassNone, "status 200"},
 
-		{"status", nil, []string{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"}, ClassStatus, "status 503, wanted 200-299"},
-		{"other status", m{"expect": m{"status": []any{204, "300-399"}}}, []string{body("")}, ClassStatus, "status 200, wanted 204, 300-399"},
-		{"redirect", nil, []string{"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"}, ClassStatus, "status 302 (to /login), wanted 200-299"},
-		{"text missing", m{"expect": m{"body": "fine"}}, []string{body("all bad")}, ClassContent, `status 200, but "fine" is not in the body (7 bytes read)`},
-		{"text beyond the limit", m{"expect": m{"body": "fine"}}, []string{body(strings.Repeat("x", maxBody-3) + "fine")}, ClassContent, `status 200, but "fine" is not in the body (65536 bytes read)`},
-		{"another protocol", nil, []string{"SSH-2.0-OpenSSH_9.2p1\r\n"}, ClassProtocol, `malformed HTTP response "SSH-2.0-OpenSSH_9.2p1"`},
-		{"no answer", nil, nil, ClassProtocol, "the server closed the connection before the end of its answer"},
-		{"half a header", nil, []string{"HTTP/1.1 200 OK\r\nServer: n"}, ClassProtocol, "the server closed the connection before the end of its answer"},
-		{"half a body", nil, []string{okHeader + "9\r\n\r\nfine"}, ClassProtocol, "the server closed the connection before the end of its answer"},
-		{"endless header", nil, []string{"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2*maxHeader)}, ClassProtocol, "the answer's header is longer than 65536 bytes"},
-		{"endless interim answers", nil, []string{strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxHeader/10)}, ClassProtocol, "the answer's header is longer than 65536 bytes"},
-		{"nasty text", nil, []string{"HTTP/1.1 302 Found\r\nLocation: \xff\t/a\r\nContent-Length: 0\r\n\r\n"}, ClassStatus, "status 302 (to \ufffd?/a), wanted 200-299"},
-		{"control characters", nil, []string{"HTTP/1.1 302 Found\r\nLocation: \x1b[31m\r\n\r\n"}, ClassProtocol, `malformed MIME header line: "Location: \x1b[31m"`},
+		{"status", nil, []string{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"}, checkers.ClassStatus, "status 503, wanted 200-299"},
+		{"other status", m{"expect": m{"status": []any{204, "300-399"}}}, []string{body("")}, checkers.ClassStatus, "status 200, wanted 204, 300-399"},
+		{"redirect", nil, []string{"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n"}, checkers.ClassStatus, "status 302 (to /login), wanted 200-299"},
+		{"text missing", m{"expect": m{"body": "fine"}}, []string{body("all bad")}, checkers.ClassContent, `status 200, but "fine" is not in the body (7 bytes read)`},
+		{"text beyond the limit", m{"expect": m{"body": "fine"}}, []string{body(strings.Repeat("x", maxBody-3) + "fine")}, checkers.ClassContent, `status 200, but "fine" is not in the body (65536 bytes read)`},
+		{"another protocol", nil, []string{"SSH-2.0-OpenSSH_9.2p1\r\n"}, checkers.ClassProtocol, `malformed HTTP response "SSH-2.0-OpenSSH_9.2p1"`},
+		{"no answer", nil, nil, checkers.ClassProtocol, "the server closed the connection before the end of its answer"},
+		{"half a header", nil, []string{"HTTP/1.1 200 OK\r\nServer: n"}, checkers.ClassProtocol, "the server closed the connection before the end of its answer"},
+		{"half a body", nil, []string{okHeader + "9\r\n\r\nfine"}, checkers.ClassProtocol, "the server closed the connection before the end of its answer"},
+		{"endless header", nil, []string{"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2*maxHeader)}, checkers.ClassProtocol, "the answer's header is longer than 65536 bytes"},
+		{"endless interim answers", nil, []string{strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxHeader/10)}, checkers.ClassProtocol, "the answer's header is longer than 65536 bytes"},
+		{"nasty text", nil, []string{"HTTP/1.1 302 Found\r\nLocation: \xff\t/a\r\nContent-Length: 0\r\n\r\n"}, checkers.ClassStatus, "status 302 (to \ufffd?/a), wanted 200-299"},
+		{"control characters", nil, []string{"HTTP/1.1 302 Found\r\nLocation: \x1b[31m\r\n\r\n"}, checkers.ClassProtocol, `malformed MIME header line: "Location: \x1b[31m"`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -92,7 +94,7 @@ func TestHTTPStalls(t *testing.T) {
 				closed <- err
 			})
 			result := checkFor(t, 50*time.Millisecond, mustHTTP(t, Dialer{}.Dial, "http", nil), server)
-			wantResult(t, result, ClassStalled, fmt.Sprintf("GET http://%s/: %s", server, test.message))
+			wantResult(t, result, checkers.ClassStalled, fmt.Sprintf("GET http://%s/: %s", server, test.message))
 			if err := <-closed; !errors.Is(err, io.EOF) {
 				t.Errorf("the server saw %v at the end; want a FIN, since bytes were exchanged", err)
 			}
@@ -108,7 +110,7 @@ func TestHTTPReset(t *testing.T) {
 		abort(conn)
 	})
 	result := checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", nil), server)
-	wantResult(t, result, ClassProtocol, fmt.Sprintf("GET http://%s/: %s", server, syscall.ECONNRESET))
+	wantResult(t, result, checkers.ClassProtocol, fmt.Sprintf("GET http://%s/: %s", server, syscall.ECONNRESET))
 }
 
 func TestHTTPCalledOff(t *testing.T) {
@@ -119,7 +121,7 @@ func TestHTTPCalledOff(t *testing.T) {
 		_, _ = conn.Read(make([]byte, 1))
 	})
 	result := mustHTTP(t, Dialer{}.Dial, "http", nil).Check(ctx, server)
-	if result.Outcome != OutcomeUnknown || result.Class != ClassLocal {
+	if result.Outcome != checkers.OutcomeUnknown || result.Class != checkers.ClassLocal {
 		t.Errorf("got %+v", result)
 	}
 }
@@ -151,7 +153,7 @@ func TestHTTPRequest(t *testing.T) {
 				_, _ = io.WriteString(conn, okHeader+"0\r\n\r\n")
 			})
 			result := checkFor(t, 10*time.Second, mustHTTP(t, Dialer{}.Dial, "http", test.options), server)
-			if result.Outcome != OutcomePass || strings.Contains(result.Message, "?") {
+			if result.Outcome != checkers.OutcomePass || strings.Contains(result.Message, "?") {
 				t.Errorf("got %+v, want a pass and no query in the message", result)
 			}
 			if got, want := <-got, strings.ReplaceAll(test.want, "TARGET", server.String()); got != want {
@@ -184,7 +186,7 @@ func TestHostOf(t *testing.T) {
 func TestHTTPMessageLength(t *testing.T) {
 	checker := mustHTTP(t, failing(asDialed(syscall.ECONNREFUSED)), "http", m{"path": "/" + strings.Repeat("a", 1000)})
 	got := checker.Check(t.Context(), netip.MustParseAddrPort("192.0.2.1:80")).Message
-	if len(got) > MaxMessage || !strings.HasSuffix(got, "aaa...: connection refused") {
+	if len(got) > checkers.MaxMessage || !strings.HasSuffix(got, "aaa...: connection refused") {
 		t.Errorf("got %q", got)
 	}
 }
@@ -228,7 +230,7 @@ func readRequest(conn net.Conn) string {
 }
 
 // checkFor runs a check once.
-func checkFor(t testing.TB, timeout time.Duration, checker Checker, target netip.AddrPort) Result {
+func checkFor(t testing.TB, timeout time.Duration, checker checkers.Checker, target netip.AddrPort) checkers.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
@@ -237,11 +239,11 @@ func checkFor(t testing.TB, timeout time.Duration, checker Checker, target netip
 
 // wantResult wants a pass where class is none, and a failure else. In the
 // message, LIMIT stands for the time until the deadline.
-func wantResult(t testing.TB, got Result, class Class, message string) {
+func wantResult(t testing.TB, got checkers.Result, class checkers.Class, message string) {
 	t.Helper()
-	outcome := OutcomeFail
-	if class == ClassNone {
-		outcome = OutcomePass
+	outcome := checkers.OutcomeFail
+	if class == checkers.ClassNone {
+		outcome = checkers.OutcomePass
 	}
 	// On a busy machine the run begins some time after its deadline was set.
 	got.Message = regexp.MustCompile(`within [0-9.]+m?s$`).ReplaceAllString(got.Message, "within LIMIT")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"fmt"
@@ -10,13 +10,43 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
-// newHTTP makes the checker of an http or https check from its options.
-func newHTTP(dial dialFunc, scheme string, values map[string]any) (Checker, error) {
-	o := newOptions(values)
+// httpOptions describes the options of http.
+func httpOptions() []Option {
+	return []Option{
+		{Name: "method", Form: FormText, Default: http.MethodGet, Values: []string{http.MethodGet, http.MethodHead}, Doc: "The method of the request."},
+		{Name: "path", Form: FormText, Default: "/", Doc: "The path that is asked for, with the query if there is one."},
+		{Name: "host", Form: FormText, Doc: "The Host header; without it the server's address."},
+		{Name: "headers", Form: FormMaps, Doc: "More header fields.", Options: []Option{
+			{Name: "name", Form: FormText, Doc: "The field's name."},
+			{Name: "value", Form: FormText, Doc: "Its value."},
+		}},
+		{Name: "expect", Form: FormMap, Doc: "What the answer must be like.", Options: []Option{
+			{Name: "status", Form: FormList, Default: `["200-299"]`, Doc: "The statuses that pass: single ones and ranges."},
+			{Name: "body", Form: FormText, Doc: "A text that the first 64 KiB of the body must contain."},
+		}},
+	}
+}
+
+// httpsOptions describes the options of https.
+func httpsOptions() []Option { return append(httpOptions(), tlsOptions()...) }
+
+// newHTTP makes the checker of an http check from its options.
+func newHTTP(env Env, o *options) checkers.Checker { return readHTTP(env, o, "http") }
+
+// newHTTPS makes the checker of an https check from its options.
+func newHTTPS(env Env, o *options) checkers.Checker {
+	h := readHTTP(env, o, "https")
+	h.tls = readTLS(o, h.host, "http/1.1")
+	return h
+}
+
+func readHTTP(env Env, o *options, scheme string) *httpCheck {
 	h := &httpCheck{
-		dial:   dial,
+		dial:   env.Dialer.Dial,
 		scheme: scheme,
 		method: readMethod(o),
 		url:    readPath(o),
@@ -26,13 +56,7 @@ func newHTTP(dial dialFunc, scheme string, values map[string]any) (Checker, erro
 	expect := o.in("expect")
 	h.status = readStatus(expect)
 	h.body = readBody(expect, h.method)
-	if scheme == "https" {
-		h.tls = readTLS(o, h.host)
-	}
-	if err := o.err(); err != nil {
-		return nil, err
-	}
-	return h, nil
+	return h
 }
 
 func readMethod(o *options) string {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // Way is how a check reaches a real server as clients do: it connects to the
@@ -23,15 +25,15 @@ type Way struct {
 
 // Through makes a checker ask its targets by a way. The target says which real
 // server that is.
-func Through(c Checker, w Way) Checker { return detour{c, w} }
+func Through(c checkers.Checker, w Way) checkers.Checker { return detour{c, w} }
 
 type detour struct {
-	Checker
+	checkers.Checker
 	way Way
 }
 
 // Check implements Checker.
-func (d detour) Check(ctx context.Context, target netip.AddrPort) Result {
+func (d detour) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
 	ctx = context.WithValue(ctx, errand{}, &errand{d.way, target.Addr()})
 	return d.Checker.Check(ctx, d.way.Service)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // TestThroughAsksTheServiceWithAMark has the server at one address of the
@@ -40,12 +42,9 @@ func TestThroughAsksTheServiceWithAMark(t *testing.T) {
 		}
 		return conn, err
 	}
-	check, err := newTCP(dial, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check := mustTCP(t, dial)
 	r := Through(check, Way{Service: service, Mark: mark}).Check(t.Context(), netip.MustParseAddrPort("127.0.0.9:4711"))
-	if r.Outcome != OutcomePass {
+	if r.Outcome != checkers.OutcomePass {
 		t.Fatalf("the check through %s: %+v", service, r)
 	}
 	if seen != mark {
@@ -62,13 +61,10 @@ func TestThroughAsksTheServiceWithAMark(t *testing.T) {
 }
 
 func TestNoWayToTheServer(t *testing.T) {
-	check, err := newTCP(Dialer{}.Dial, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check := must(t, "tcp", nil)
 	way := Way{Service: netip.MustParseAddrPort("127.0.0.1:1"), Mark: 1}
 	r := Through(check, way).Check(t.Context(), netip.MustParseAddrPort("[fe80::1%nosuchdev]:80"))
-	if r.Outcome == OutcomePass {
+	if r.Outcome == checkers.OutcomePass {
 		t.Errorf("a server that no address of the director leads to: %+v", r)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"bufio"
@@ -17,6 +17,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // What a check reads at most of an answer, in bytes. A longer header is a
@@ -51,11 +53,11 @@ type httpCheck struct {
 }
 
 // Check implements Checker.
-func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) Result {
+func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
 	target = netip.AddrPortFrom(target.Addr().Unmap(), target.Port())
 	shown := h.url
 	shown.RawQuery, shown.ForceQuery = "", false // results are logged, and a query may hold a password
-	a := newAttempt(ctx, h.method+" "+h.scheme+"://"+target.String()+clip(shown.RequestURI(), maxPath))
+	a := newAttempt(ctx, h.method+" "+h.scheme+"://"+target.String()+checkers.Clip(shown.RequestURI(), maxPath))
 	conn, err := h.dial(ctx, target)
 	if err != nil {
 		return a.unconnected(ctx, err)
@@ -67,7 +69,7 @@ func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) Result {
 	if h.tls != nil {
 		secure := tls.Client(conn, h.tlsFor(target))
 		if err := secure.Handshake(); err != nil {
-			return a.broken(ctx, explainTLS(err), ClassTLS, "connected, but no TLS handshake")
+			return a.broken(ctx, explainTLS(err), checkers.ClassTLS, "connected, but no TLS handshake")
 		}
 		defer farewell(ctx, secure)
 		talk = secure
@@ -85,7 +87,7 @@ func farewell(ctx context.Context, conn *tls.Conn) {
 }
 
 // exchange sends the request and judges the answer.
-func (h *httpCheck) exchange(ctx context.Context, a attempt, conn net.Conn, target netip.AddrPort) Result {
+func (h *httpCheck) exchange(ctx context.Context, a attempt, conn net.Conn, target netip.AddrPort) checkers.Result {
 	request := h.request(target)
 	if err := request.Write(conn); err != nil {
 		return a.broken(ctx, err, classOfTalk(err), "connected, but the request was not taken")
@@ -95,12 +97,12 @@ func (h *httpCheck) exchange(ctx context.Context, a attempt, conn net.Conn, targ
 	switch {
 	case err == nil:
 	case limited.N <= 0:
-		return a.fail(ClassProtocol, "the answer's header is longer than %d bytes", maxHeader)
+		return a.fail(checkers.ClassProtocol, "the answer's header is longer than %d bytes", maxHeader)
 	default:
 		return a.broken(ctx, explainHTTP(err), classOfTalk(err), "connected, but no answer")
 	}
 	if !h.status.contain(answer.StatusCode) {
-		return a.fail(ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.status)
+		return a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.status)
 	}
 
 	limited.N = math.MaxInt64 // from here on maxBody limits
@@ -110,7 +112,7 @@ func (h *httpCheck) exchange(ctx context.Context, a attempt, conn net.Conn, targ
 		return a.broken(ctx, explainHTTP(err), classOfTalk(err), missing)
 	}
 	if !bytes.Contains(body, h.body) {
-		return a.fail(ClassContent, "status %d, but %q is not in the body (%d bytes read)", answer.StatusCode, h.body, len(body))
+		return a.fail(checkers.ClassContent, "status %d, but %q is not in the body (%d bytes read)", answer.StatusCode, h.body, len(body))
 	}
 	return a.pass("status %d", answer.StatusCode)
 }
@@ -158,12 +160,12 @@ func readAnswer(r *bufio.Reader, request *http.Request) (*http.Response, error) 
 
 // classOfTalk is the class of an error after the handshake. In TLS 1.3 a server
 // may turn a client down only then, with an alert.
-func classOfTalk(err error) Class {
+func classOfTalk(err error) checkers.Class {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "remote error" {
-		return ClassTLS
+		return checkers.ClassTLS
 	}
-	return ClassProtocol
+	return checkers.ClassProtocol
 }
 
 // explainHTTP puts an end of the connection in words.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"errors"
@@ -12,23 +12,68 @@ import (
 	"testing"
 )
 
-func TestRegistry(t *testing.T) {
-	if got, want := Names(), []string{"http", "https", "tcp"}; !slices.Equal(got, want) {
-		t.Errorf("names: got %v, want %v", got, want)
+// TestTable: every kind is described as it is.
+func TestTable(t *testing.T) {
+	table := NewTable(Env{})
+	if names := table.Names(); !slices.IsSorted(names) || len(names) == 0 {
+		t.Errorf("not in order: %v", names)
 	}
-	ports := map[string]uint16{"http": 80, "https": 443, "tcp": 0}
-	for _, name := range Names() {
-		row, ok := Lookup(name)
-		if !ok || row.Name != name || row.DefaultPort != ports[name] {
-			t.Errorf("%s: got %+v, %v", name, row, ok)
-		}
-		if checker, err := row.New(nil); err != nil || checker == nil {
-			t.Errorf("%s without options: %v, %v", name, checker, err)
-		}
+	for _, k := range table.Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			if row, ok := table.Lookup(k.Name); !ok || row.Name != k.Name {
+				t.Errorf("got %+v, %v", row, ok)
+			}
+			if !strings.HasSuffix(k.Doc, ".") {
+				t.Errorf("%q is no sentence", k.Doc)
+			}
+			documented(t, k.Options)
+		})
 	}
-	if _, ok := Lookup("htttp"); ok {
+	if _, ok := table.Lookup("htttp"); ok {
 		t.Error("htttp was found")
 	}
+}
+
+func documented(t *testing.T, options []Option) {
+	t.Helper()
+	for _, o := range options {
+		if !strings.HasSuffix(o.Doc, ".") || o.Form == "" {
+			t.Errorf("%s: %q, %q: want a form and a sentence", o.Name, o.Form, o.Doc)
+		}
+		if nested := o.Form == FormMap || o.Form == FormMaps; nested != (len(o.Options) > 0) {
+			t.Errorf("%s: a %s with %d options", o.Name, o.Form, len(o.Options))
+		}
+		documented(t, o.Options)
+	}
+}
+
+// TestOptionsAreDocumented: what the builder of a kind asks for is what its row
+// says, neither more nor less.
+func TestOptionsAreDocumented(t *testing.T) {
+	for _, row := range rows() {
+		t.Run(row.name, func(t *testing.T) {
+			o := newOptions(nil)
+			row.build(Env{}, o)
+			want := optionNames(row.options, "")
+			if got := o.keys(); !slices.Equal(got, want) {
+				t.Errorf("asked for %q, documented %q", got, want)
+			}
+		})
+	}
+}
+
+// optionNames lists options as options.keys does; those in lists of maps are not
+// asked for where there is none.
+func optionNames(all []Option, under string) []string {
+	var names []string
+	for _, o := range all {
+		names = append(names, under+o.Name)
+		if o.Form == FormMap {
+			names = append(names, optionNames(o.Options, under+o.Name+".")...)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 type m = map[string]any
@@ -41,7 +86,7 @@ type mistakeTest struct {
 }
 
 func (test mistakeTest) run(t *testing.T) {
-	row, _ := Lookup(test.kind)
+	row := lookup(t, test.kind)
 	checker, err := row.New(test.options)
 	if checker != nil {
 		t.Error("a checker came back with the mistakes")
@@ -118,7 +163,7 @@ func TestHTTPOptionMistakes(t *testing.T) {
 // TestOptionErrorPath proves that the configuration can find the line of each
 // mistake.
 func TestOptionErrorPath(t *testing.T) {
-	row, _ := Lookup("http")
+	row := lookup(t, "http")
 	_, err := row.New(m{"headers": []any{m{"name": "A", "value": "1"}, m{"name": "B", "valu": "2"}}, "expect": m{"status": []any{"?"}}})
 	var paths [][]string
 	collect(err, func(e *OptionError) { paths = append(paths, e.Path) })
@@ -145,7 +190,7 @@ func collect(err error, found func(*OptionError)) {
 
 // TestOptionsTaken reads back what good options made.
 func TestOptionsTaken(t *testing.T) {
-	row, _ := Lookup("https")
+	row := lookup(t, "https")
 	checker, err := row.New(m{
 		"path": "//a%2Fb?q=1&r=", "method": "HEAD", "host": "shop.example:8443", "sni": "origin_1.example", "verify": false,
 		"headers": []any{m{"name": "x-a", "value": "1"}, m{"name": "X-A", "value": "2"}, m{"name": "user-agent", "value": "probe"}},
@@ -187,11 +232,7 @@ func TestHostOption(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			checker, err := newHTTP(Dialer{}.Dial, "https", m{"host": test.host})
-			if err != nil {
-				t.Fatal(err)
-			}
-			h := checker.(*httpCheck)
+			h := must(t, "https", m{"host": test.host}).(*httpCheck)
 			if h.host != test.wantHost || h.tls.ServerName != test.wantServer || h.tls.InsecureSkipVerify {
 				t.Errorf("got %s, %s, %v; want %s, %s, verified", h.host, h.tls.ServerName, h.tls.InsecureSkipVerify, test.wantHost, test.wantServer)
 			}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"crypto/ecdsa"
@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // identity is a self-signed certificate with its key, in files and in memory.
@@ -120,29 +122,29 @@ func TestTLS(t *testing.T) {
 		id      identity
 		options m
 		sni     string
-		class   Class
+		class   checkers.Class
 		message string // begins so
 	}{
-		{"name", forName, m{"host": "shop.example", "ca_file": forName.certFile}, "shop.example", ClassNone, pass},
-		{"name with a port", forName, m{"host": "shop.example:8443", "ca_file": forName.certFile}, "shop.example", ClassNone, pass},
-		{"sni before host", forName, m{"host": "other.example", "sni": "shop.example", "ca_file": forName.certFile}, "shop.example", ClassNone, pass},
-		{"address", forAddress, m{"ca_file": forAddress.certFile}, "", ClassNone, pass},
-		{"unverified", expired, m{"verify": false}, "", ClassNone, pass},
-		{"unverified with sni", expired, m{"verify": false, "sni": "x.example"}, "x.example", ClassNone, pass},
+		{"name", forName, m{"host": "shop.example", "ca_file": forName.certFile}, "shop.example", checkers.ClassNone, pass},
+		{"name with a port", forName, m{"host": "shop.example:8443", "ca_file": forName.certFile}, "shop.example", checkers.ClassNone, pass},
+		{"sni before host", forName, m{"host": "other.example", "sni": "shop.example", "ca_file": forName.certFile}, "shop.example", checkers.ClassNone, pass},
+		{"address", forAddress, m{"ca_file": forAddress.certFile}, "", checkers.ClassNone, pass},
+		{"unverified", expired, m{"verify": false}, "", checkers.ClassNone, pass},
+		{"unverified with sni", expired, m{"verify": false, "sni": "x.example"}, "x.example", checkers.ClassNone, pass},
 		{
-			"wrong name", forName, m{"host": "other.example", "ca_file": forName.certFile}, "other.example", ClassTLS,
+			"wrong name", forName, m{"host": "other.example", "ca_file": forName.certFile}, "other.example", checkers.ClassTLS,
 			"tls: failed to verify certificate: x509: certificate is valid for shop.example, not other.example",
 		},
 		{
-			"name without host", forName, m{"ca_file": forName.certFile}, "", ClassTLS,
+			"name without host", forName, m{"ca_file": forName.certFile}, "", checkers.ClassTLS,
 			"tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs (give the check a host or sni: without one",
 		},
 		{
-			"self-signed", forName, m{"host": "shop.example"}, "shop.example", ClassTLS,
+			"self-signed", forName, m{"host": "shop.example"}, "shop.example", checkers.ClassTLS,
 			"tls: failed to verify certificate: x509: certificate signed by unknown authority (name its authority in ca_file, or set verify: false)",
 		},
 		{
-			"expired", expired, m{"host": "shop.example", "ca_file": expired.certFile}, "shop.example", ClassTLS,
+			"expired", expired, m{"host": "shop.example", "ca_file": expired.certFile}, "shop.example", checkers.ClassTLS,
 			"tls: failed to verify certificate: x509: certificate has expired or is not yet valid: ",
 		},
 	}
@@ -157,7 +159,7 @@ func TestTLS(t *testing.T) {
 			if got := <-sni; got != test.sni {
 				t.Errorf("SNI: got %q, want %q", got, test.sni)
 			}
-			if test.class == ClassNone && !<-notified {
+			if test.class == checkers.ClassNone && !<-notified {
 				t.Error("the server saw no close notification")
 			}
 		})
@@ -175,14 +177,14 @@ func TestTLSRefusals(t *testing.T) {
 		name    string
 		target  netip.AddrPort
 		timeout time.Duration
-		class   Class
+		class   checkers.Class
 		message string
 	}{
-		{"wants a certificate of ours", wantsCert, 10 * time.Second, ClassTLS, "remote error: tls: certificate required"},
-		{"too old", oldOnly, 10 * time.Second, ClassTLS, "the server refused the handshake: tls: protocol version not supported"},
-		{"no TLS", plain, 10 * time.Second, ClassTLS, "the server does not speak TLS on this port"},
-		{"closes", closes, 10 * time.Second, ClassTLS, "the server closed the connection during the TLS handshake"},
-		{"stalls", stalls, 50 * time.Millisecond, ClassStalled, "connected, but no TLS handshake within LIMIT"},
+		{"wants a certificate of ours", wantsCert, 10 * time.Second, checkers.ClassTLS, "remote error: tls: certificate required"},
+		{"too old", oldOnly, 10 * time.Second, checkers.ClassTLS, "the server refused the handshake: tls: protocol version not supported"},
+		{"no TLS", plain, 10 * time.Second, checkers.ClassTLS, "the server does not speak TLS on this port"},
+		{"closes", closes, 10 * time.Second, checkers.ClassTLS, "the server closed the connection during the TLS handshake"},
+		{"stalls", stalls, 50 * time.Millisecond, checkers.ClassStalled, "connected, but no TLS handshake within LIMIT"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"crypto/tls"
@@ -24,12 +24,21 @@ func (h *httpCheck) tlsFor(target netip.AddrPort) *tls.Config {
 	return config
 }
 
+// tlsOptions describes the options of all checks inside TLS.
+func tlsOptions() []Option {
+	return []Option{
+		{Name: "sni", Form: FormText, Doc: "The name that is sent, and that the certificate must be valid for; without it the host."},
+		{Name: "verify", Form: FormFlag, Default: "true", Doc: "Whether the certificate is verified."},
+		{Name: "ca_file", Form: FormFile, Doc: "The authorities to trust, in PEM form, instead of the system's."},
+	}
+}
+
 // readTLS reads the options of TLS. The name that is sent and verified is sni,
 // or else host.
-func readTLS(o *options, host string) *tls.Config {
+func readTLS(o *options, host string, protocols ...string) *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"http/1.1"},
+		NextProtos: protocols,
 		ServerName: bareHost(host),
 	}
 	if sni := o.text("sni", ""); sni != "" {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package checkers
+package kind
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // failing is a dialer whose every connection fails so.
@@ -30,39 +32,39 @@ func asDialed(errno syscall.Errno) error {
 func TestDialErrors(t *testing.T) {
 	tests := []struct {
 		err     error
-		outcome Outcome
-		class   Class
+		outcome checkers.Outcome
+		class   checkers.Class
 		message string
 	}{
-		{asDialed(syscall.ECONNREFUSED), OutcomeFail, ClassRefused, "connection refused"},
-		{asDialed(syscall.ETIMEDOUT), OutcomeFail, ClassTimeout, "no connection within 2s"},
-		{asDialed(syscall.EHOSTUNREACH), OutcomeFail, ClassUnreachable, "no route to host"},
-		{asDialed(syscall.ENETUNREACH), OutcomeFail, ClassUnreachable, "network is unreachable"},
-		{asDialed(syscall.EPROTO), OutcomeFail, ClassUnreachable, "protocol error"},
-		{asDialed(syscall.EIO), OutcomeFail, ClassUnreachable, "input/output error"},
-		{os.ErrDeadlineExceeded, OutcomeFail, ClassTimeout, "no connection within 2s"},
-		{asDialed(syscall.EMFILE), OutcomeUnknown, ClassLocal, "not run: too many open files: raise the director's LimitNOFILE"},
-		{asDialed(syscall.ENFILE), OutcomeUnknown, ClassLocal, "not run: too many open files in system: raise the sysctl fs.file-max"},
-		{asDialed(syscall.EADDRNOTAVAIL), OutcomeUnknown, ClassLocal, "not run: cannot assign requested address: no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"},
-		{asDialed(syscall.EADDRINUSE), OutcomeUnknown, ClassLocal, "not run: address already in use: no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"},
-		{asDialed(syscall.EAGAIN), OutcomeUnknown, ClassLocal, "not run: resource temporarily unavailable: no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"},
-		{asDialed(syscall.ENOBUFS), OutcomeUnknown, ClassLocal, "not run: no buffer space available"},
-		{asDialed(syscall.ENOMEM), OutcomeUnknown, ClassLocal, "not run: cannot allocate memory"},
-		{asDialed(syscall.EPERM), OutcomeUnknown, ClassLocal, "not run: operation not permitted: the director's own packet filter forbids it"},
-		{asDialed(syscall.EACCES), OutcomeUnknown, ClassLocal, "not run: permission denied: a route of the director forbids it (ip route get)"},
-		{asDialed(syscall.EINVAL), OutcomeUnknown, ClassLocal, "not run: invalid argument: a route of the director forbids it (ip route get)"},
-		{asDialed(syscall.EAFNOSUPPORT), OutcomeUnknown, ClassLocal, "not run: address family not supported by protocol: the director's kernel has no IPv6"},
+		{asDialed(syscall.ECONNREFUSED), checkers.OutcomeFail, checkers.ClassRefused, "connection refused"},
+		{asDialed(syscall.ETIMEDOUT), checkers.OutcomeFail, checkers.ClassTimeout, "no connection within 2s"},
+		{asDialed(syscall.EHOSTUNREACH), checkers.OutcomeFail, checkers.ClassUnreachable, "no route to host"},
+		{asDialed(syscall.ENETUNREACH), checkers.OutcomeFail, checkers.ClassUnreachable, "network is unreachable"},
+		{asDialed(syscall.EPROTO), checkers.OutcomeFail, checkers.ClassUnreachable, "protocol error"},
+		{asDialed(syscall.EIO), checkers.OutcomeFail, checkers.ClassUnreachable, "input/output error"},
+		{os.ErrDeadlineExceeded, checkers.OutcomeFail, checkers.ClassTimeout, "no connection within 2s"},
+		{asDialed(syscall.EMFILE), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: too many open files: raise the director's LimitNOFILE"},
+		{asDialed(syscall.ENFILE), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: too many open files in system: raise the sysctl fs.file-max"},
+		{asDialed(syscall.EADDRNOTAVAIL), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: cannot assign requested address: no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"},
+		{asDialed(syscall.EADDRINUSE), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: address already in use: no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"},
+		{asDialed(syscall.EAGAIN), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: resource temporarily unavailable: no local port is free (net.ipv4.ip_local_port_range), or the source address is gone"},
+		{asDialed(syscall.ENOBUFS), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: no buffer space available"},
+		{asDialed(syscall.ENOMEM), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: cannot allocate memory"},
+		{asDialed(syscall.EPERM), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: operation not permitted: the director's own packet filter forbids it"},
+		{asDialed(syscall.EACCES), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: permission denied: a route of the director forbids it (ip route get)"},
+		{asDialed(syscall.EINVAL), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: invalid argument: a route of the director forbids it (ip route get)"},
+		{asDialed(syscall.EAFNOSUPPORT), checkers.OutcomeUnknown, checkers.ClassLocal, "not run: address family not supported by protocol: the director's kernel has no IPv6"},
 	}
 	target := netip.MustParseAddrPort("192.0.2.1:80")
 	for _, test := range tests {
 		t.Run(test.err.Error(), func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			for what, checker := range map[string]Checker{
+			for what, checker := range map[string]checkers.Checker{
 				"connect 192.0.2.1:80":     mustTCP(t, failing(test.err)),
 				"GET http://192.0.2.1:80/": mustHTTP(t, failing(test.err), "http", nil),
 			} {
-				want := Result{Outcome: test.outcome, Class: test.class, Message: what + ": " + test.message}
+				want := checkers.Result{Outcome: test.outcome, Class: test.class, Message: what + ": " + test.message}
 				got := checker.Check(ctx, target)
 				if got.RTT = 0; got != want {
 					t.Errorf("got %+v\nwant %+v", got, want)
@@ -78,7 +80,7 @@ func TestDialLocalAtDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), -1)
 	defer cancel()
 	got := mustTCP(t, failing(asDialed(syscall.EMFILE))).Check(ctx, netip.MustParseAddrPort("192.0.2.1:80"))
-	if got.Outcome != OutcomeUnknown || got.Class != ClassLocal {
+	if got.Outcome != checkers.OutcomeUnknown || got.Class != checkers.ClassLocal {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -97,7 +99,7 @@ func TestDialSource(t *testing.T) {
 	abort(conn)
 
 	result := mustTCP(t, Dialer{Source: netip.MustParseAddr("192.0.2.77")}.Dial).Check(t.Context(), server.target)
-	if result.Outcome != OutcomeUnknown || result.Class != ClassLocal {
+	if result.Outcome != checkers.OutcomeUnknown || result.Class != checkers.ClassLocal {
 		t.Errorf("from an address that is not ours: %+v", result)
 	}
 }
@@ -105,7 +107,7 @@ func TestDialSource(t *testing.T) {
 func TestTCPPass(t *testing.T) {
 	server := listen(t)
 	result := mustTCP(t, Dialer{}.Dial).Check(t.Context(), server.target)
-	if want := fmt.Sprintf("connect %s: connected", server.target); result.Outcome != OutcomePass || result.Class != ClassNone || result.Message != want || result.RTT <= 0 {
+	if want := fmt.Sprintf("connect %s: connected", server.target); result.Outcome != checkers.OutcomePass || result.Class != checkers.ClassNone || result.Message != want || result.RTT <= 0 {
 		t.Errorf("got %+v, want a pass, %q", result, want)
 	}
 }
@@ -125,7 +127,7 @@ func TestTCPRefused(t *testing.T) {
 	server := listen(t)
 	_ = server.Close()
 	result := mustTCP(t, Dialer{}.Dial).Check(t.Context(), server.target)
-	if want := fmt.Sprintf("connect %s: connection refused", server.target); result.Outcome != OutcomeFail || result.Class != ClassRefused || result.Message != want {
+	if want := fmt.Sprintf("connect %s: connection refused", server.target); result.Outcome != checkers.OutcomeFail || result.Class != checkers.ClassRefused || result.Message != want {
 		t.Errorf("got %+v, want %q", result, want)
 	}
 }
@@ -137,14 +139,14 @@ func TestTCPBlackHole(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	result := mustTCP(t, Dialer{}.Dial).Check(ctx, target)
-	wantResult(t, result, ClassTimeout, fmt.Sprintf("connect %s: no connection within LIMIT", target))
+	wantResult(t, result, checkers.ClassTimeout, fmt.Sprintf("connect %s: no connection within LIMIT", target))
 }
 
 func TestTCPCalledOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	result := mustTCP(t, Dialer{}.Dial).Check(ctx, blackHole(t))
-	if result.Outcome != OutcomeUnknown || result.Class != ClassLocal || !strings.HasSuffix(result.Message, ": called off") {
+	if result.Outcome != checkers.OutcomeUnknown || result.Class != checkers.ClassLocal || !strings.HasSuffix(result.Message, ": called off") {
 		t.Errorf("got %+v", result)
 	}
 }
@@ -204,20 +206,36 @@ func (l listener) accept(t testing.TB) net.Conn {
 	return conn
 }
 
-func mustTCP(t testing.TB, dial dialFunc) Checker {
+// lookup finds a kind of check that is there.
+func lookup(t testing.TB, name string) Kind {
 	t.Helper()
-	checker, err := newTCP(dial, nil)
+	row, ok := NewTable(Env{}).Lookup(name)
+	if !ok {
+		t.Fatalf("there is no check %s", name)
+	}
+	return row
+}
+
+// must makes a checker from good options.
+func must(t testing.TB, kind string, values m) checkers.Checker {
+	t.Helper()
+	checker, err := lookup(t, kind).New(values)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return checker
 }
 
-func mustHTTP(t testing.TB, dial dialFunc, scheme string, values m) Checker {
+func mustTCP(t testing.TB, dial dialFunc) checkers.Checker {
 	t.Helper()
-	checker, err := newHTTP(dial, scheme, values)
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := must(t, "tcp", nil).(*tcp)
+	checker.dial = dial
+	return checker
+}
+
+func mustHTTP(t testing.TB, dial dialFunc, scheme string, values m) checkers.Checker {
+	t.Helper()
+	checker := must(t, scheme, values).(*httpCheck)
+	checker.dial = dial
 	return checker
 }

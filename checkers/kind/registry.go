@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+import (
+	"slices"
+
+	"github.com/maitred-lb/maitred/checkers"
+)
+
+// Kind is a row of the table: one kind of check, how it is described, and how to
+// make it.
+type Kind struct {
+	Name string
+	Doc  string // what has to be so for it to pass: a sentence or two, for operators
+	// DefaultPort is the protocol's well-known port; zero means that the check
+	// or the real server must name one.
+	DefaultPort uint16
+	// Portless tells that the check asks no port of the server: icmp, file, push.
+	Portless bool
+	// Options are all that New takes, described.
+	Options []Option
+	// New makes a checker from the options that the configuration gives, less
+	// the port. All mistakes are reported at once, as OptionErrors in an error
+	// made by errors.Join.
+	New func(options map[string]any) (checkers.Checker, error)
+}
+
+// Option describes an option of a kind of check, for the documentation and for
+// editors.
+type Option struct {
+	Name    string
+	Form    Form
+	Default string // as YAML; empty: there is none
+	Doc     string // what it does, with the unit: a sentence
+	// Values are the only ones that a text may have; empty: any.
+	Values []string
+	// Options are those of a map, or of each map in a list of maps.
+	Options []Option
+}
+
+// Form is how an option's value is written.
+type Form string
+
+// The forms. FormSize is a number of bytes, with a unit or without: 64KiB.
+const (
+	FormText     Form = "text"
+	FormNumber   Form = "number"
+	FormFlag     Form = "flag"
+	FormDuration Form = "duration"
+	FormSize     Form = "size"
+	FormFile     Form = "file" // the name of one; such options end in _file
+	FormList     Form = "list" // of texts or numbers
+	FormMap      Form = "map"
+	FormMaps     Form = "maps" // a list of maps
+)
+
+// Env is what checks use of the process that they run in. The zero value does
+// for those who make checks only to look at them.
+type Env struct {
+	Dialer Dialer
+}
+
+// Table is all kinds of checks, with what they need to run.
+type Table struct{ kinds []Kind }
+
+// NewTable makes the table of all kinds of checks.
+func NewTable(env Env) Table {
+	var t Table
+	for _, r := range rows() {
+		t.kinds = append(t.kinds, Kind{
+			Name: r.name, Doc: r.doc, DefaultPort: r.port, Portless: r.portless, Options: r.options, New: r.maker(env),
+		})
+	}
+	return t
+}
+
+// row is a kind of check before it knows what it runs in.
+type row struct {
+	name     string
+	port     uint16
+	portless bool
+	doc      string
+	options  []Option
+	build    func(Env, *options) checkers.Checker // the mistakes stay in the options
+}
+
+// rows is the table, in alphabetical order.
+func rows() []row {
+	return []row{
+		{
+			name: "http", port: 80, options: httpOptions(), build: newHTTP,
+			doc: "The server answers a request in HTTP/1.1 with an expected status and body.",
+		},
+		{
+			name: "https", port: 443, options: httpsOptions(), build: newHTTPS,
+			doc: "The same inside TLS, with a certificate that is valid for the name.",
+		},
+		{
+			name: "tcp", build: newTCP,
+			doc: "The server accepts a connection. Nothing is sent.",
+		},
+	}
+}
+
+// maker reads options strictly: what is wrong with them, and those that build never
+// asked for, is an error.
+func (r row) maker(env Env) func(map[string]any) (checkers.Checker, error) {
+	return func(values map[string]any) (checkers.Checker, error) {
+		o := newOptions(values)
+		checker := r.build(env, o)
+		if err := o.err(); err != nil {
+			return nil, err
+		}
+		return checker, nil
+	}
+}
+
+// Lookup finds a kind of check by the name that it has in the configuration.
+func (t Table) Lookup(name string) (Kind, bool) {
+	i := slices.IndexFunc(t.kinds, func(k Kind) bool { return k.Name == name })
+	if i < 0 {
+		return Kind{}, false
+	}
+	return t.kinds[i], true
+}
+
+// Kinds lists all kinds of checks in alphabetical order.
+func (t Table) Kinds() []Kind { return slices.Clone(t.kinds) }
+
+// Names lists their names in the same order.
+func (t Table) Names() []string {
+	var names []string
+	for _, k := range t.kinds {
+		names = append(names, k.Name)
+	}
+	return names
+}
