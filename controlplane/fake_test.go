@@ -183,7 +183,7 @@ func shop(socket string) *config.Config {
 	}
 	return &config.Config{
 		Director: config.Director{Name: "lb1", Interfaces: []string{"eth0"}, OnStop: config.OnStopKeep, Resync: time.Minute, StateDir: filepath.Dir(socket)},
-		Checks:   []config.Check{{Name: "web", Type: "http", Timing: timing, Checker: checkNothing{}, Fingerprint: "1"}},
+		Checks:   []config.Check{{Name: "web", Type: "http", DefaultPort: 80, Timing: timing, Checker: checkNothing{}, Fingerprint: "1"}},
 		Pools: []config.Pool{{Name: "app", Checks: []string{"web"}, Servers: []config.Server{
 			{Name: "a", Address: netip.MustParseAddr("10.0.0.11"), Weight: 100},
 			{Name: "b", Address: netip.MustParseAddr("10.0.0.12"), Weight: 100},

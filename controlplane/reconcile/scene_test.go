@@ -33,7 +33,7 @@ func baseConfig() *config.Config {
 			Name: "lb1", Interfaces: []string{"eth0"}, Attach: config.AttachAuto,
 			Forwarding: config.ForwardingIPVS, Addresses: config.AddressesManage,
 		},
-		Checks: []config.Check{{Name: "web", Type: "http", Timing: checkers.Timing{Interval: 5 * time.Second, Fall: 3, Rise: 2}}},
+		Checks: []config.Check{{Name: "web", Type: "http", DefaultPort: 80, Timing: checkers.Timing{Interval: 5 * time.Second, Fall: 3, Rise: 2}}},
 		Pools: []config.Pool{{Name: "app", Checks: []string{"web"}, Servers: []config.Server{
 			server("a", "10.0.0.11", 8080, 100), server("b", "10.0.0.12", 8080, 50),
 			server("c", "fd00::13", 8080, 50),
