@@ -119,7 +119,7 @@ func (b builder) twins(path string, servers []Server) {
 func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 	for i, name := range p.Checks {
 		c, ok := checks[name]
-		if !ok || c.Type == "" || c.Port != 0 || c.Via == ViaDataplane {
+		if !ok || c.Type == "" || c.Port != 0 || c.Portless || c.Via == ViaDataplane {
 			continue
 		}
 		for _, s := range p.Servers {
