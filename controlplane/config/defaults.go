@@ -62,6 +62,7 @@ func defaults() map[string]any {
 		"health.defaults.on_unknown":           "hold",
 		"health.defaults.unknown_grace":        30 * time.Second,
 		"checks[].via":                         string(ViaDirect),
+		"pools[].degraded":                     "50%",
 		"pools[].servers[].weight":             100,
 		"pages[].protocol":                     string(page.HTTP),
 		"pages[].text":                         defaultText,
