@@ -58,9 +58,27 @@ type rawHealth struct {
 type rawTiming struct {
 	Interval     time.Duration `mapstructure:"interval"`
 	FastInterval time.Duration `mapstructure:"fast_interval"`
+	DownInterval time.Duration `mapstructure:"down_interval"`
 	Timeout      time.Duration `mapstructure:"timeout"`
 	Rise         int           `mapstructure:"rise"`
 	Fall         int           `mapstructure:"fall"`
+	Fatal        []string      `mapstructure:"fatal"`
+	Window       rawWindow     `mapstructure:"window"`
+	Flap         rawFlap       `mapstructure:"flap"`
+	OnUnknown    string        `mapstructure:"on_unknown"`
+	UnknownGrace time.Duration `mapstructure:"unknown_grace"`
+}
+
+type rawWindow struct {
+	Runs     int `mapstructure:"runs"`
+	Failures int `mapstructure:"failures"`
+}
+
+type rawFlap struct {
+	Penalty  int           `mapstructure:"penalty"`
+	HalfLife time.Duration `mapstructure:"half_life"`
+	Suppress int           `mapstructure:"suppress"`
+	Reuse    int           `mapstructure:"reuse"`
 }
 
 type rawCheck struct {
@@ -73,9 +91,12 @@ type rawCheck struct {
 }
 
 type rawPool struct {
-	Name    string      `mapstructure:"name"`
-	Servers []rawServer `mapstructure:"servers"`
-	Checks  []string    `mapstructure:"checks"`
+	Name      string        `mapstructure:"name"`
+	Servers   []rawServer   `mapstructure:"servers"`
+	Checks    []string      `mapstructure:"checks"`
+	UpWhen    string        `mapstructure:"up_when"`
+	Degraded  string        `mapstructure:"degraded"` // as in "50%"
+	SlowStart time.Duration `mapstructure:"slow_start"`
 }
 
 type rawServer struct {
@@ -85,7 +106,8 @@ type rawServer struct {
 	Weight  int    `mapstructure:"weight"`
 	MTU     int    `mapstructure:"mtu"`
 
-	UpperThreshold int `mapstructure:"upper_threshold"`
+	UpperThreshold int           `mapstructure:"upper_threshold"`
+	SlowStart      time.Duration `mapstructure:"slow_start"`
 }
 
 type rawService struct {
