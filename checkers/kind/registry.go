@@ -83,12 +83,28 @@ type row struct {
 func rows() []row {
 	return []row{
 		{
+			name: "coprocess", options: coprocessOptions(), build: newCoprocess,
+			doc: "A program that keeps running and is asked in frames says so.",
+		},
+		{
+			name: "exec", options: programOptions(), build: newExec,
+			doc: "A program exits with 0. A line \"weight 75\" of what it prints is the share of its weight, in percent, that the server should have; 0 drains it.",
+		},
+		{
 			name: "http", port: 80, options: httpOptions(), build: newHTTP,
 			doc: "The server answers a request in HTTP/1.1 with an expected status and body.",
 		},
 		{
 			name: "https", port: 443, options: httpsOptions(), build: newHTTPS,
 			doc: "The same inside TLS, with a certificate that is valid for the name.",
+		},
+		{
+			name: "module", options: moduleOptions(), build: newModule,
+			doc: "A shared object says so.",
+		},
+		{
+			name: "nagios", options: nagiosOptions(), build: newNagios,
+			doc: "A plugin of Nagios exits with 0; 1 is degraded, 2 fails, 3 is unknown. The message has its text and its figures.",
 		},
 		{
 			name: "tcp", build: newTCP,
