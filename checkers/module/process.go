@@ -62,7 +62,7 @@ func launch(ctx context.Context, spec Spec, log *slog.Logger) (*process, error) 
 	}
 	p.writer = NewWriter(p.files[0])
 	stop := context.AfterFunc(ctx, func() { p.kill("it did not say hello in time") })
-	err = p.greet(spec)
+	err = p.greet()
 	stop()
 	if err != nil {
 		p.kill(fmt.Sprintf("it did not say hello: %v", err))
@@ -88,8 +88,9 @@ func (p *process) pipes(spec Spec, log *slog.Logger) (cmd *exec.Cmd, theirs []*o
 	}
 	p.frames = NewReader(p.files[1])
 	p.says = listen(p.files[2], log)
-	cmd = &exec.Cmd{Path: spec.Command[0], Args: spec.Command, Dir: "/", Env: environment(), Stderr: theirs[2]}
-	if spec.Apart {
+	args := spec.args()
+	cmd = &exec.Cmd{Path: args[0], Args: args, Dir: "/", Env: environment(), Stderr: theirs[2]}
+	if spec.Object {
 		cmd.Stdout, cmd.ExtraFiles = theirs[2], theirs[:2]
 	} else {
 		cmd.Stdin, cmd.Stdout = theirs[0], theirs[1]
@@ -111,11 +112,8 @@ func (p *process) closeFiles() {
 	}
 }
 
-// greet bounds the process and exchanges hellos.
-func (p *process) greet(spec Spec) error {
-	if err := p.child.limit(spec.Memory); err != nil {
-		return err
-	}
+// greet exchanges hellos.
+func (p *process) greet() error {
 	if err := p.writer.Put(Call{Op: OpHello, Version: Version}); err != nil {
 		return err
 	}

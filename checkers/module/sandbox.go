@@ -129,31 +129,6 @@ func (c *child) how() string {
 	return c.cmd.ProcessState.String()
 }
 
-// limit bounds what the process may take.
-func (c *child) limit(memory uint64) error {
-	for _, l := range []struct {
-		name     string
-		resource int
-		value    uint64
-	}{
-		{"RLIMIT_CORE", unix.RLIMIT_CORE, 0},
-		{"RLIMIT_DATA", unix.RLIMIT_DATA, memory},
-		{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE, mostFiles},
-	} {
-		var old unix.Rlimit
-		if err := unix.Getrlimit(l.resource, &old); err == nil {
-			l.value = min(l.value, old.Max)
-		}
-		if err := unix.Prlimit(c.cmd.Process.Pid, l.resource, &unix.Rlimit{Cur: l.value, Max: l.value}, nil); err != nil {
-			return fmt.Errorf("set %s: %w (the daemon needs CAP_SYS_RESOURCE for a process of another user)", l.name, err)
-		}
-	}
-	return nil
-}
-
-// mostFiles is how many descriptors a module may have.
-const mostFiles = 4096
-
 // environment is all that a child finds there.
 func environment(more ...string) []string {
 	return append([]string{

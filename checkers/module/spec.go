@@ -6,21 +6,34 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // Spec says which module and how it is kept. Checks with equal specs share a
 // process.
 type Spec struct {
-	Name    string   // for people
-	Command []string // the first is the path of a program
-	// Apart tells that frames go by the descriptors 3 (from the daemon) and 4 (to
-	// it), and that what it prints is logged. Else they go by standard input and
-	// output.
-	Apart  bool
+	Name string // for people
+	Host string // the path of maitred-module-host
+	// Command is the file of a shared object, or a program and its arguments.
+	Command []string
+	// Object tells that it is a shared object. Its frames go by the descriptors 3
+	// (from the daemon) and 4 (to it), and what it prints is logged. Those of a
+	// program go by its standard input and output.
+	Object bool
 	User   *User  // nil: ourselves
 	Memory uint64 // bytes that it may have
-	// Stamp changes with the module's file.
+	// Stamp changes with the file.
 	Stamp string
+}
+
+// args is how the process is started: the host opens the shared object, or bounds
+// itself and becomes the program.
+func (s Spec) args() []string {
+	args := []string{s.Host, strconv.FormatUint(s.Memory, 10)}
+	if !s.Object {
+		args = append(args, "run")
+	}
+	return append(args, s.Command...)
 }
 
 // key identifies the spec.
@@ -29,7 +42,7 @@ func (s Spec) key() string {
 	if s.User != nil {
 		user = fmt.Sprint(*s.User)
 	}
-	return fmt.Sprintf("%q %q %v %s %d %s", s.Name, s.Command, s.Apart, user, s.Memory, s.Stamp)
+	return fmt.Sprintf("%q %v %s %d %s", s.Command, s.Object, user, s.Memory, s.Stamp)
 }
 
 // hostProgram is the program that opens shared objects. It stands beside the
@@ -38,21 +51,25 @@ const hostProgram = "maitred-module-host"
 
 // SharedObject is the spec of a module that is a shared object.
 func SharedObject(file string, user *User, memory uint64) (Spec, error) {
+	return newSpec(Spec{Command: []string{file}, Object: true, User: user, Memory: memory})
+}
+
+// Coprocess is the spec of a module that is a program.
+func Coprocess(command []string, user *User, memory uint64) (Spec, error) {
+	return newSpec(Spec{Command: command, User: user, Memory: memory})
+}
+
+func newSpec(s Spec) (Spec, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return Spec{}, fmt.Errorf("look for %s: %w", hostProgram, err)
+		return s, fmt.Errorf("look for %s: %w", hostProgram, err)
 	}
-	program, err := beside(self)
-	if err != nil {
-		return Spec{}, err
+	if s.Host, err = beside(self); err != nil {
+		return s, err
 	}
-	stamp, err := stampOf(file)
-	if err != nil {
-		return Spec{}, err
-	}
-	return Spec{
-		Name: filepath.Base(file), Command: []string{program, file}, Apart: true, User: user, Memory: memory, Stamp: stamp,
-	}, nil
+	s.Name = filepath.Base(s.Command[0])
+	s.Stamp, err = stampOf(s.Command[0])
+	return s, err
 }
 
 // beside finds the program that opens shared objects.
@@ -63,16 +80,7 @@ func beside(self string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s, which opens shared objects, is not beside %s: install it there or in /usr/lib/maitred", hostProgram, self)
-}
-
-// Coprocess is the spec of a module that is a program.
-func Coprocess(command []string, user *User, memory uint64) (Spec, error) {
-	stamp, err := stampOf(command[0])
-	if err != nil {
-		return Spec{}, err
-	}
-	return Spec{Name: filepath.Base(command[0]), Command: command, User: user, Memory: memory, Stamp: stamp}, nil
+	return "", fmt.Errorf("%s, which holds modules, is not beside %s: install it there or in /usr/lib/maitred", hostProgram, self)
 }
 
 // stampOf changes when a file is put in the place of another.

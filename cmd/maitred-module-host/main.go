@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command maitred-module-host holds a module that is a shared object. The daemon
-// starts it; it is of no use by hand.
+// Command maitred-module-host is the process of a module. The daemon starts it; it
+// is of no use by hand.
 package main
 
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"syscall"
 
+	"github.com/maitred-lb/maitred/checkers/module"
 	"github.com/maitred-lb/maitred/checkers/module/host"
 )
 
@@ -18,12 +21,27 @@ const (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: maitred-module-host FILE, with frames at the descriptors 3 and 4: see docs/modules.md")
-		os.Exit(2)
-	}
-	if err := host.Run(os.Args[1], os.NewFile(fromDaemon, "from the daemon"), os.NewFile(toDaemon, "to the daemon")); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// run holds a shared object, or becomes a program, within bounds.
+func run(args []string) error {
+	if len(args) < 2 || args[1] == "run" && len(args) < 3 {
+		return fmt.Errorf("usage: maitred-module-host BYTES FILE | BYTES run PROGRAM [ARGUMENT...]")
+	}
+	memory, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		return fmt.Errorf("read how much memory the module may have: %w", err)
+	}
+	if err := module.Limit(memory); err != nil {
+		return err
+	}
+	if args[1] == "run" {
+		err := syscall.Exec(args[2], args[2:], os.Environ())
+		return fmt.Errorf("run %s: %w", args[2], err)
+	}
+	return host.Run(args[1], os.NewFile(fromDaemon, "from the daemon"), os.NewFile(toDaemon, "to the daemon"))
 }
