@@ -25,6 +25,11 @@ type Origin struct {
 	// Device is the interface that they leave and come by (SO_BINDTODEVICE of
 	// socket(7)). That of a VRF stands for all that are in it.
 	Device string
+	// Netns is the network namespace that the sockets are made in, by its name
+	// under Namespaces; CAP_SYS_ADMIN is needed. Empty: the director's own.
+	Netns string
+	// Proxy is the header that every connection of TCP begins with.
+	Proxy Proxy
 }
 
 // Ports is a range of local ports, both ends included; the zero value is the
@@ -150,8 +155,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
-// control readies a socket that package net is about to connect.
-func (o Origin) control(_, _ string, c syscall.RawConn) error {
+// ready is the Control of a net.Dialer: the socket is about to be connected.
+func (o Origin) ready(_, _ string, c syscall.RawConn) error {
 	var err error
 	work := func(fd uintptr) {
 		if err = o.prepare(int(fd)); err == nil {
