@@ -102,7 +102,9 @@ func (h *httpCheck) exchange(ctx context.Context, a attempt, conn net.Conn, targ
 		return a.broken(ctx, explainHTTP(err), classOfTalk(err), "connected, but no answer")
 	}
 	if !h.status.contain(answer.StatusCode) {
-		return a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.status)
+		r := a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.status)
+		r.Detail = strconv.Itoa(answer.StatusCode)
+		return r
 	}
 
 	limited.N = math.MaxInt64 // from here on maxBody limits

@@ -34,6 +34,9 @@ func (d detour) Check(ctx context.Context, target netip.AddrPort) checkers.Resul
 	return d.Checker.Check(ctx, d.way.Service)
 }
 
+// Slots implements checkers.Limited.
+func (d detour) Slots() checkers.Slots { return checkers.SlotsOf(d.Checker) }
+
 // errand is a way and the server at its end. A context carries it from the
 // check to the dialer, past the checks of all types, which need not know.
 type errand struct {
