@@ -54,6 +54,9 @@ func (e emissary) Check(ctx context.Context, target netip.AddrPort) checkers.Res
 	return e.Checker.Check(context.WithValue(ctx, originKey{}, e.origin), target)
 }
 
+// Slots implements checkers.Limited.
+func (e emissary) Slots() checkers.Slots { return checkers.SlotsOf(e.Checker) }
+
 // originKey is that of an Origin in a context: it goes from the check to the
 // dialer past the checks of all kinds, which need not know.
 type originKey struct{}
