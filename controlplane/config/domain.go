@@ -90,6 +90,7 @@ type Check struct {
 	Type        string // a row of the checkers registry
 	Port        uint16 // zero: the real server's port, else DefaultPort
 	DefaultPort uint16 // of the type; zero: it has none
+	Portless    bool   // the type asks no port of a server
 	Via         Via
 	// Service is whose address a check via the data path asks, by its name in
 	// the file: see Config.Asked. Empty otherwise.
@@ -112,11 +113,17 @@ const (
 	ViaDataplane Via = "dataplane"
 )
 
-// Pool is a set of real servers and the checks that each of them must pass.
+// Pool is a set of real servers and the checks that decide on each of them.
 type Pool struct {
 	Name    string
 	Servers []Server
-	Checks  []string // names; a server needs all of them
+	Checks  []string // names, each once
+	// UpWhen tells when a server is up, of Checks; the zero value: when all pass. See
+	// When.
+	UpWhen Expr
+	// Degraded is the part of its weight that a server has whose checks pass, and one
+	// of them says degraded and not how much is left; zero: all of it.
+	Degraded float64
 }
 
 // Server is a real server.
@@ -131,6 +138,9 @@ type Server struct {
 	// UpperThreshold is how many connections the server is meant to have at most;
 	// zero: any number.
 	UpperThreshold int
+	// SlowStart is the time in which the weight of the server grows after it came up;
+	// zero: it has all of it at once.
+	SlowStart time.Duration
 	// Local tells that the server is this machine itself, at the service's own
 	// address and port: a sorry server. Address and Port are zero.
 	Local bool
@@ -182,8 +192,11 @@ func (c *Config) Check(name string) (Check, bool) {
 }
 
 // Target is where a check probes a real server: the check's own port, else the
-// server's, else the default of the check's type.
+// server's, else the default of the check's type; zero where it asks no port.
 func (k Check) Target(s Server) netip.AddrPort {
+	if k.Portless {
+		return netip.AddrPortFrom(s.Address, 0)
+	}
 	port := k.Port
 	if port == 0 {
 		port = s.Port
