@@ -10,14 +10,15 @@ import (
 // Budget is the longest time from a server's death to the verdict that it is
 // down, for a probe that shares its target with PerTarget - 1 others at most:
 // one interval, with its jitter, until the check starts, then Fall runs that
-// each take their timeout or the fast interval, whichever is longer. Budgets
-// has it for any number of probes.
+// each take their timeout or the fast interval, whichever is longer; fewer where
+// Window takes fewer. What is in Fatal is found out earlier: this holds for every
+// kind of death. Budgets has it for any number of probes.
 func (t Timing) Budget() time.Duration { return t.budget(0) }
 
 // budget is the same where each run may wait that long for its place.
 func (t Timing) budget(wait time.Duration) time.Duration {
 	step := max(t.FastInterval, t.Timeout) + wait
-	return t.Interval + t.Interval/jitterShare + wait + time.Duration(t.Fall-1)*step + t.Timeout
+	return t.Interval + t.Interval/jitterShare + wait + time.Duration(t.decisive()-1)*step + t.Timeout
 }
 
 // Budgets is the detection budget of each probe where the scheduler runs all of

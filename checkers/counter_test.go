@@ -36,12 +36,12 @@ func TestCounter(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var c Counter
 			for _, letter := range test.start {
-				c, _ = c.Next(outcomeOf(letter), test.timing)
+				c, _ = c.Next(Result{Outcome: outcomeOf(letter)}, &test.timing, 0)
 			}
 			var got []string
 			for _, letter := range test.outcomes {
 				var moved bool
-				c, moved = c.Next(outcomeOf(letter), test.timing)
+				c, moved = c.Next(Result{Outcome: outcomeOf(letter)}, &test.timing, 0)
 				text := c.Status.String()
 				if moved {
 					text += "!"
@@ -59,9 +59,9 @@ func TestCounter(t *testing.T) {
 // counted under a higher one.
 func TestCounterStricter(t *testing.T) {
 	c := Counter{Status: StatusFalling, Fails: 3}
-	c, moved := c.Next(OutcomeFail, Timing{Fall: 2})
-	if want := (Counter{Status: StatusDown, Fails: 4}); c != want || !moved {
-		t.Errorf("got %+v, moved %v; want %+v, moved", c, moved, want)
+	c, moved := c.Next(Result{Outcome: OutcomeFail}, &Timing{Fall: 2}, 0)
+	if c.Status != StatusDown || c.Fails != 4 || !moved {
+		t.Errorf("got %+v, moved %v", c, moved)
 	}
 }
 

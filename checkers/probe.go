@@ -24,7 +24,7 @@ type probe struct {
 	gone  bool // removed while in flight; it stays until the run returns
 
 	counter  Counter
-	hard     bool // a probe that is down: the failure last reported was hard
+	told     word
 	since    time.Time
 	last     Result
 	lastRun  time.Time
@@ -54,13 +54,13 @@ func (p *probe) callOff() {
 func (p *probe) replace(with Probe) {
 	p.callOff()
 	p.Probe = with
-	p.counter = Counter{Status: p.counter.Status}
+	p.counter = p.counter.renewed()
 }
 
-// take counts one result. It returns the transition that the result makes, or
-// nil.
-func (p *probe) take(result Result, now time.Time) *Transition {
-	next, moved := p.counter.Next(result.Outcome, p.Timing)
+// take counts one result, at a time since the epoch that now is. It returns the
+// transition that the result makes, or nil.
+func (p *probe) take(result Result, at time.Duration, now time.Time) *Transition {
+	next, moved := p.counter.Next(result, &p.Timing, at)
 	p.counter = next
 	p.last, p.lastRun = result, now
 	p.runs++
@@ -70,13 +70,32 @@ func (p *probe) take(result Result, now time.Time) *Transition {
 	if moved {
 		p.since = now
 	}
-	hard := result.Class.Hard()
-	turned := next.Status == StatusDown && result.Outcome == OutcomeFail && hard != p.hard
-	if !moved && !turned {
+	if !moved && !p.news(result) {
 		return nil
 	}
-	p.hard = hard
+	p.told = word{result.Outcome, result.Class.Hard(), result.Hint, result.Percent}
 	return &Transition{Key: p.Key, Status: next.Status, Result: result, At: now}
+}
+
+// word is what users of a probe were last told besides its status.
+type word struct {
+	outcome Outcome
+	hard    bool
+	hint    Hint
+	percent int
+}
+
+// news tells whether a result that moves nothing says something else than the
+// last that was told. On the way from up to down, or back, nothing is.
+func (p *probe) news(r Result) bool {
+	switch p.counter.Status {
+	case StatusUp:
+		return r.Outcome.passed() && (r.Outcome != p.told.outcome || r.Percent != p.told.percent || r.Hint != p.told.hint)
+	case StatusDown:
+		return r.Outcome == OutcomeFail && r.Class.Hard() != p.told.hard
+	case StatusUnknown, StatusFalling, StatusRising:
+	}
+	return false
 }
 
 // dueFirst sets the first run of a new or changed probe: at its own place within
@@ -87,27 +106,39 @@ func (p *probe) dueFirst(now time.Time, spread time.Duration) {
 	p.due = now.Add(time.Duration(p.hash % uint64(spread)))
 }
 
-// dueNext sets the run after one that started then and has ended now. It returns
-// how many slots went by in vain.
+// missed is how many slots have gone by while a run was in flight, or held.
+func (p *probe) missed(now time.Time) uint64 {
+	if p.slot.IsZero() {
+		return 0
+	}
+	return uint64(now.Sub(p.slot) / p.interval())
+}
+
+// interval is the time between slots.
+func (p *probe) interval() time.Duration {
+	if p.counter.Status == StatusDown || p.counter.Status == StatusRising {
+		return p.Timing.DownInterval
+	}
+	return p.Timing.Interval
+}
+
+// dueNext sets the run after one that started then and has ended now.
 //
 // Slots are one interval apart, at a phase that follows from the hash alone: they
 // are the same after a reload, and those of many probes are spread evenly. The
 // jitter is added to a slot and not to the run before, so that it does not add
 // up. While the status is on the way there are no slots: the runs follow each
 // other at the fast interval.
-func (p *probe) dueNext(epoch, started, now time.Time) (skipped uint64) {
-	interval := p.Timing.Interval
-	if !p.slot.IsZero() {
-		skipped = uint64(now.Sub(p.slot) / interval)
-	}
+func (p *probe) dueNext(epoch, started, now time.Time) {
 	if p.counter.moving() {
 		p.slot = time.Time{}
 		p.due = started.Add(p.Timing.FastInterval)
 		if p.due.Before(now) {
 			p.due = now
 		}
-		return skipped
+		return
 	}
+	interval := p.interval()
 	phase := time.Duration(p.hash % uint64(interval))
 	first := epoch.Add(phase)
 	p.slot = first
@@ -115,42 +146,28 @@ func (p *probe) dueNext(epoch, started, now time.Time) (skipped uint64) {
 		p.slot = first.Add((now.Sub(first)/interval + 1) * interval)
 	}
 	p.due = p.slot.Add(rand.N(interval/jitterShare + 1))
-	return skipped
 }
 
 func (p *probe) state() ProbeState {
 	s := ProbeState{
-		Key:      p.Key,
-		Timing:   p.Timing,
-		Status:   p.counter.Status,
-		Since:    p.since,
-		Passes:   p.counter.Passes,
-		Fails:    p.counter.Fails,
-		Last:     p.last,
-		LastRun:  p.lastRun,
-		Running:  p.run != nil,
-		Runs:     p.runs,
-		Failures: p.failures,
+		Key:        p.Key,
+		Timing:     p.Timing,
+		Status:     p.counter.Status,
+		Since:      p.since,
+		Passes:     p.counter.Passes,
+		Fails:      p.counter.Fails,
+		Last:       p.last,
+		LastRun:    p.lastRun,
+		Running:    p.run != nil,
+		Flaps:      p.counter.Flaps,
+		Suppressed: p.counter.Suppressed,
+		Runs:       p.runs,
+		Failures:   p.failures,
 	}
 	if p.index >= 0 {
 		s.NextDue = p.due
 	}
 	return s
-}
-
-// sane makes a timing that the scheduler can work with out of any: what is
-// missing is the interval, and an interval that is missing is a second.
-func (t Timing) sane() Timing {
-	if t.Interval <= 0 {
-		t.Interval = time.Second
-	}
-	if t.FastInterval <= 0 {
-		t.FastInterval = t.Interval
-	}
-	if t.Timeout <= 0 {
-		t.Timeout = t.Interval
-	}
-	return t
 }
 
 // hashOf places a probe. Directors have names of their own, so that two of them

@@ -132,11 +132,12 @@ func (s *shard) finish(ctx context.Context, p *probe, r *run, result Result) {
 		p.dueFirst(now, s.spread)
 	default:
 		s.tally.count(r, result)
-		transition := p.take(result, now)
+		s.tally.skipped += p.missed(now)
+		transition := p.take(result, now.Sub(s.epoch), now)
 		if transition != nil || s.heard {
 			s.events.put(event{p.Key, result, transition})
 		}
-		s.tally.skipped += p.dueNext(s.epoch, r.started, now)
+		p.dueNext(s.epoch, r.started, now)
 	}
 	s.enqueue(p)
 }

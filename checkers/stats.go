@@ -80,6 +80,9 @@ type ProbeState struct {
 	Since  time.Time
 	Passes int // results in a row that passed
 	Fails  int // results in a row that failed
+	Flaps  int // how often it went from up to down, since the probe was made
+	// Suppressed tells that flap damping keeps it down, see Damping.
+	Suppressed bool
 
 	Last    Result    // of the last run
 	LastRun time.Time // when that run ended; zero before the first

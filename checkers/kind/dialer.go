@@ -7,7 +7,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -25,15 +28,61 @@ type dialFunc func(ctx context.Context, target netip.AddrPort) (net.Conn, error)
 // Dial connects to a real server. The caller closes the connection: with abort
 // where nothing was sent on it, with Close where bytes were exchanged.
 func (d Dialer) Dial(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
-	// Keep-alive probes only cost system calls: a check's deadline ends it first.
-	dialer := net.Dialer{KeepAlive: -1}
-	if d.Source.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.Source, 0))
-	}
-	if err := d.prepare(ctx, &dialer); err != nil {
+	o, err := d.origin(ctx, target.Addr())
+	if err != nil {
 		return nil, err
 	}
-	return dialer.DialContext(ctx, "tcp", target.String())
+	return o.dial(ctx, "tcp", target)
+}
+
+// DialUDP makes a socket of UDP that sends to a real server and hears only that,
+// ICMP errors included. The caller closes it.
+func (d Dialer) DialUDP(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+	o, err := d.origin(ctx, target.Addr())
+	if err != nil {
+		return nil, err
+	}
+	return o.dial(ctx, "udp", target)
+}
+
+// ListenPacket makes a socket of UDP for the family of a real server and the way
+// to it. It hears everybody and no ICMP error, unlike that of DialUDP: for
+// libraries that bring their own protocol. The caller closes it.
+func (d Dialer) ListenPacket(ctx context.Context, target netip.AddrPort) (net.PacketConn, error) {
+	o, err := d.origin(ctx, target.Addr())
+	if err != nil {
+		return nil, err
+	}
+	return o.listenPacket(target.Addr())
+}
+
+func (o Origin) dial(ctx context.Context, network string, target netip.AddrPort) (net.Conn, error) {
+	// Keep-alive probes only cost system calls: a check's deadline ends it first.
+	dialer := net.Dialer{KeepAlive: -1}
+	if o != (Origin{}) {
+		dialer.Control = o.control
+	}
+	return dialer.DialContext(ctx, network, target.String())
+}
+
+func (o Origin) listenPacket(target netip.Addr) (net.PacketConn, error) {
+	family := unix.AF_INET
+	if !target.Unmap().Is4() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	file := os.NewFile(uintptr(fd), "udp")
+	defer func() { _ = file.Close() }() // the connection has a descriptor of its own
+	if err := o.prepare(fd); err != nil {
+		return nil, err
+	}
+	if err := o.bind(fd, false); err != nil {
+		return nil, err
+	}
+	return net.FilePacketConn(file)
 }
 
 // abort closes a connection with a reset. A bare connect that ended with a FIN
@@ -65,6 +114,9 @@ func interrupt(ctx context.Context, conn net.Conn) (release func()) {
 // does not know. The kernel's word comes first: its own refusals say nothing of
 // the real server.
 func classify(err error) checkers.Class {
+	if own := new(fault); errors.As(err, &own) {
+		return checkers.ClassLocal
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		if known, ok := errnos[errno]; ok {
@@ -83,6 +135,9 @@ func classify(err error) checkers.Class {
 
 // remedy says what an operator can do about a fault of the director itself.
 func remedy(err error) string {
+	if own := new(fault); errors.As(err, &own) {
+		return own.remedy
+	}
 	var errno syscall.Errno
 	errors.As(err, &errno)
 	return errnos[errno].remedy

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"syscall"
 
 	"github.com/maitred-lb/maitred/checkers"
@@ -126,7 +127,9 @@ func (h *httpCheck) exchange(ctx context.Context, a attempt, l *line, target net
 	defer func() { _ = answer.Body.Close() }()
 	a.step("%s, status %d", answer.Proto, answer.StatusCode)
 	if !h.expect.takes(answer.StatusCode) {
-		return a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.expect.status), true
+		r := a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.expect.status)
+		r.Detail = strconv.Itoa(answer.StatusCode)
+		return r, true
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(h.expect.maxBody)+1))
 	if err != nil {

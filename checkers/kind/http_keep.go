@@ -28,11 +28,13 @@ type keptLine struct {
 // server behind the same service is another one.
 type keeperKey struct {
 	target netip.AddrPort
+	origin Origin
 	errand errand
 }
 
 func keyOf(ctx context.Context, target netip.AddrPort) keeperKey {
 	key := keeperKey{target: target}
+	key.origin, _ = ctx.Value(originKey{}).(Origin)
 	if e, ok := ctx.Value(errand{}).(*errand); ok {
 		key.errand = *e
 	}

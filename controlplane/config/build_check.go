@@ -147,7 +147,9 @@ func (b builder) inherit(path string, own rawTiming) checkers.Timing {
 		}
 	}
 	b.timing(path, "health.defaults", t)
-	return checkers.Timing(t)
+	return checkers.Timing{
+		Interval: t.Interval, FastInterval: t.FastInterval, Timeout: t.Timeout, Rise: t.Rise, Fall: t.Fall,
+	}
 }
 
 // timing reports values out of range, and periods that do not fit one another.

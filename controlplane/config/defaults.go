@@ -57,6 +57,7 @@ func defaults() map[string]any {
 		"health.defaults.rise":                 2,
 		"health.defaults.fall":                 3,
 		"checks[].via":                         string(ViaDirect),
+		"pools[].degraded":                     "50%",
 		"pools[].servers[].weight":             100,
 		"pages[].protocol":                     string(page.HTTP),
 		"pages[].text":                         defaultText,

@@ -112,11 +112,17 @@ const (
 	ViaDataplane Via = "dataplane"
 )
 
-// Pool is a set of real servers and the checks that each of them must pass.
+// Pool is a set of real servers and the checks that decide on each of them.
 type Pool struct {
 	Name    string
 	Servers []Server
-	Checks  []string // names; a server needs all of them
+	Checks  []string // names, each once
+	// UpWhen tells when a server is up, of Checks; the zero value: when all pass. See
+	// When.
+	UpWhen Expr
+	// Degraded is the part of its weight that a server has whose checks pass, and one
+	// of them says degraded and not how much is left; zero: all of it.
+	Degraded float64
 }
 
 // Server is a real server.
@@ -131,6 +137,9 @@ type Server struct {
 	// UpperThreshold is how many connections the server is meant to have at most;
 	// zero: any number.
 	UpperThreshold int
+	// SlowStart is the time in which the weight of the server grows after it came up;
+	// zero: it has all of it at once.
+	SlowStart time.Duration
 	// Local tells that the server is this machine itself, at the service's own
 	// address and port: a sorry server. Address and Port are zero.
 	Local bool

@@ -33,7 +33,7 @@ func TestMinimal(t *testing.T) {
 			Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
-		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}}},
+		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}, Degraded: 0.5}},
 		Pages: []Page{{Name: "default", Protocol: "http"}, {Name: "busy", Protocol: "http"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},

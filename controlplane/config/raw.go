@@ -73,9 +73,12 @@ type rawCheck struct {
 }
 
 type rawPool struct {
-	Name    string      `mapstructure:"name"`
-	Servers []rawServer `mapstructure:"servers"`
-	Checks  []string    `mapstructure:"checks"`
+	Name      string        `mapstructure:"name"`
+	Servers   []rawServer   `mapstructure:"servers"`
+	Checks    []string      `mapstructure:"checks"`
+	UpWhen    string        `mapstructure:"up_when"`
+	Degraded  string        `mapstructure:"degraded"` // as in "50%"
+	SlowStart time.Duration `mapstructure:"slow_start"`
 }
 
 type rawServer struct {
@@ -85,7 +88,8 @@ type rawServer struct {
 	Weight  int    `mapstructure:"weight"`
 	MTU     int    `mapstructure:"mtu"`
 
-	UpperThreshold int `mapstructure:"upper_threshold"`
+	UpperThreshold int           `mapstructure:"upper_threshold"`
+	SlowStart      time.Duration `mapstructure:"slow_start"`
 }
 
 type rawService struct {

@@ -140,7 +140,7 @@ func serverRow(c config.Service, server config.Server, decided state.Server, pat
 		row.Source = path.Source
 	}
 	switch decided.Verdict {
-	case state.VerdictUp:
+	case state.VerdictUp, state.VerdictDegraded:
 		row.State = maps.ServerUp
 		if decided.Weight == 0 {
 			row.State = maps.ServerDrain

@@ -75,7 +75,7 @@ func wantedDestination(c config.Service, server config.Server, decided state.Ser
 		d = Destination{Local: true}
 	}
 	switch decided.Verdict {
-	case state.VerdictUp:
+	case state.VerdictUp, state.VerdictDegraded:
 		d.Weight = decided.Weight
 	case state.VerdictDrain:
 	case state.VerdictUnknown:

@@ -18,8 +18,8 @@ import (
 // line for each object:
 //
 //	check web http interval=5s fast=1s timeout=2s rise=2 fall=3 port=8080
-//	pool app checks=web,db
-//	server app/a 10.0.0.11:80 weight=100
+//	pool app checks=web,db [up_when=any(web,db)] degraded=0.5
+//	server app/a 10.0.0.11:80 weight=100 slow=30s
 //	page closed
 //	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
 //		backup=POOL key=KEY connections=0 new=0 overloaded=false shed=0.3 busy=PAGE
@@ -60,26 +60,9 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 			Fingerprint: strings.Join(words, " "),
 		})
 	case "pool":
-		pool := config.Pool{Name: words[0]}
-		if o["checks"] != "" {
-			pool.Checks = strings.Split(o["checks"], ",")
-		}
-		cfg.Pools = append(cfg.Pools, pool)
+		return parsePool(cfg, words[0], o)
 	case "server":
-		pool, name, _ := strings.Cut(words[0], "/")
-		addr, err := netip.ParseAddrPort(words[1])
-		if err != nil {
-			return err
-		}
-		for i := range cfg.Pools {
-			if cfg.Pools[i].Name == pool {
-				cfg.Pools[i].Servers = append(cfg.Pools[i].Servers, config.Server{
-					Name: name, Address: addr.Addr(), Port: addr.Port(), Weight: o.int("weight", 1),
-				})
-				return nil
-			}
-		}
-		return fmt.Errorf("no pool %q", pool)
+		return parseServer(cfg, words, o)
 	case "page":
 		cfg.Pages = append(cfg.Pages, config.Page{Name: words[0]})
 	case "service":
@@ -109,6 +92,38 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 		return fmt.Errorf("no kind %q", kind)
 	}
 	return nil
+}
+
+func parsePool(cfg *config.Config, name string, o options) (err error) {
+	pool := config.Pool{Name: name, Degraded: o.float("degraded", 0.5)}
+	if o["checks"] != "" {
+		pool.Checks = strings.Split(o["checks"], ",")
+	}
+	if o["up_when"] != "" {
+		if pool.UpWhen, err = config.ParseExpr(o["up_when"]); err != nil {
+			return err
+		}
+		pool.Checks = pool.UpWhen.Checks()
+	}
+	cfg.Pools = append(cfg.Pools, pool)
+	return nil
+}
+
+func parseServer(cfg *config.Config, words []string, o options) error {
+	pool, name, _ := strings.Cut(words[0], "/")
+	addr, err := netip.ParseAddrPort(words[1])
+	if err != nil {
+		return err
+	}
+	for i := range cfg.Pools {
+		if cfg.Pools[i].Name == pool {
+			cfg.Pools[i].Servers = append(cfg.Pools[i].Servers, config.Server{
+				Name: name, Address: addr.Addr(), Port: addr.Port(), Weight: o.int("weight", 1), SlowStart: o.duration("slow", 0),
+			})
+			return nil
+		}
+	}
+	return fmt.Errorf("no pool %q", pool)
 }
 
 // parseOverride reads a service and what an operator says of it.

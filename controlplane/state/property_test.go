@@ -72,6 +72,7 @@ func checkFromScratch(t *testing.T, cfg *config.Config, latest map[checkers.Key]
 	for id, want := range fresh.Servers {
 		got := s.Servers[id]
 		want.Since, got.Since = time.Time{}, time.Time{}
+		want.Cold, got.Cold = false, false // which remembers what was before a missing result
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("server %v is %+v, from scratch %+v", id, got, want)
 		}
@@ -113,6 +114,9 @@ func checkServers(t *testing.T, cfg *config.Config, latest map[checkers.Key]chec
 			want = state.VerdictUnknown
 		}
 		got := s.Servers[state.ServerID{Pool: "app", Name: server.Name}]
+		if got.Cold && want == state.VerdictUp || !got.Cold && (want == state.VerdictDrain || want == state.VerdictDown) {
+			t.Fatalf("server %s is %v and cold: %v", server.Name, want, got.Cold)
+		}
 		if got.Verdict != want || (got.Weight != 0) != (want == state.VerdictUp) {
 			t.Fatalf("server %s is %v with weight %d, want %v", server.Name, got.Verdict, got.Weight, want)
 		}

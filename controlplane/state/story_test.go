@@ -31,7 +31,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // and one script named "story", whose lines are
 //
 //	[+DURATION] load FILE [ADDRESS=MODE of a row that the kernel holds]...
-//	[+DURATION] probe CHECK@TARGET up|down [CLASS] ["MESSAGE"]
+//	[+DURATION] probe CHECK@TARGET up|degraded|down [CLASS] [percent=N] [hint=drain|maint] ["MESSAGE"]
 //	[+DURATION] override SERVICE on|off|shed|auto [shed=PART] [page=NAME]
 //	[+DURATION] measure SERVICE [connections=N] [new=N] [overloaded=true]
 //	[+DURATION] tick
@@ -244,7 +244,13 @@ func parseTransition(text string, now time.Time) (checkers.Transition, error) {
 		Key: checkers.Key{Check: check, Target: addr}, Status: checkers.StatusUp, At: now,
 		Result: checkers.Result{Outcome: checkers.OutcomePass, Message: message},
 	}
-	if words[1] == "down" {
+	o := parseOptions(words[2:])
+	t.Result.Percent = o.int("percent", 0)
+	t.Result.Hint = map[string]checkers.Hint{"drain": checkers.HintDrain, "maint": checkers.HintMaint}[o["hint"]]
+	switch words[1] {
+	case "degraded":
+		t.Result.Outcome = checkers.OutcomeDegraded
+	case "down":
 		class, ok := classes[words[2]]
 		if !ok {
 			return t, fmt.Errorf("no class %q", words[2])
