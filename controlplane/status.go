@@ -191,6 +191,9 @@ func targetText(target netip.AddrPort) string {
 	if !target.IsValid() {
 		return "this machine"
 	}
+	if target.Port() == 0 {
+		return target.Addr().String() // of a check that asks no port
+	}
 	return target.String()
 }
 

@@ -55,12 +55,6 @@ const (
 	FormMaps     Form = "maps" // a list of maps
 )
 
-// Env is what checks use of the process that they run in. The zero value does
-// for those who make checks only to look at them.
-type Env struct {
-	Dialer Dialer
-}
-
 // Table is all kinds of checks, with what they need to run.
 type Table struct{ kinds []Kind }
 

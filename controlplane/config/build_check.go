@@ -60,16 +60,8 @@ func (b builder) check(path string, r rawCheck) Check {
 		return c
 	}
 	options = maps.Clone(options)
-	if value, ok := options["port"]; ok {
-		if c.Port, ok = portOption(value); !ok {
-			b.add(path+".port", "%v is not a port: 1 to 65535", value)
-		} else if c.Via == ViaDataplane {
-			b.add(path+".port", "is not for a check via the data path, which asks the first port of its service: leave it out")
-		}
-		delete(options, "port")
-	}
+	b.takePort(path, &c, row, options)
 	c.Fingerprint = fingerprint(c, options, b.files(path, options))
-	c.DefaultPort = row.DefaultPort
 	checker, err := row.New(options)
 	if err != nil {
 		b.optionErrors(path, err)
@@ -77,6 +69,28 @@ func (b builder) check(path string, r rawCheck) Check {
 	}
 	c.Checker = checker
 	return c
+}
+
+// takePort moves the port from the options to the check.
+func (b builder) takePort(path string, c *Check, row kind.Kind, options map[string]any) {
+	c.DefaultPort, c.Portless = row.DefaultPort, row.Portless
+	if c.Portless && c.Via == ViaDataplane {
+		b.add(path, "is not for via: dataplane, which asks the first port of a service: make it via: direct")
+	}
+	value, given := options["port"]
+	if !given {
+		return
+	}
+	delete(options, "port")
+	var ok bool
+	switch c.Port, ok = portOption(value); {
+	case !ok:
+		b.add(path+".port", "%v is not a port: 1 to 65535", value)
+	case c.Portless:
+		b.add(path+".port", "is not for %s, which asks no port of a server: leave it out", c.Type)
+	case c.Via == ViaDataplane:
+		b.add(path+".port", "is not for a check via the data path, which asks the first port of its service: leave it out")
+	}
 }
 
 // files makes the names of files in the options relative to the file that names

@@ -90,6 +90,7 @@ type Check struct {
 	Type        string // a row of the checkers registry
 	Port        uint16 // zero: the real server's port, else DefaultPort
 	DefaultPort uint16 // of the type; zero: it has none
+	Portless    bool   // the type asks no port of a server
 	Via         Via
 	// Service is whose address a check via the data path asks, by its name in
 	// the file: see Config.Asked. Empty otherwise.
@@ -191,8 +192,11 @@ func (c *Config) Check(name string) (Check, bool) {
 }
 
 // Target is where a check probes a real server: the check's own port, else the
-// server's, else the default of the check's type.
+// server's, else the default of the check's type; zero where it asks no port.
 func (k Check) Target(s Server) netip.AddrPort {
+	if k.Portless {
+		return netip.AddrPortFrom(s.Address, 0)
+	}
 	port := k.Port
 	if port == 0 {
 		port = s.Port

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+// Env is what checks use of the process that they run in. The zero value does
+// for those who make checks only to look at them; who runs them takes NewEnv.
+type Env struct {
+	Dialer Dialer
+}
+
+// NewEnv makes what checks run in. Close ends it.
+func NewEnv() Env { return Env{} }
+
+// Close gives back what checks share, and waits for what works on it. The
+// checks that were made in it must no longer run.
+func (e Env) Close() error { return nil }
