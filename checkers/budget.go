@@ -18,7 +18,7 @@ func (t Timing) Budget() time.Duration { return t.budget(0) }
 // budget is the same where each run may wait that long for its place.
 func (t Timing) budget(wait time.Duration) time.Duration {
 	step := max(t.FastInterval, t.Timeout) + wait
-	return t.Interval + t.Interval/jitterShare + wait + time.Duration(t.decisive()-1)*step + t.Timeout
+	return t.Interval + t.Interval/jitterShare + wait + time.Duration(t.Decisive()-1)*step + t.Timeout
 }
 
 // Budgets is the detection budget of each probe where the scheduler runs all of

@@ -164,6 +164,9 @@ func (p *probe) state() ProbeState {
 		Runs:       p.runs,
 		Failures:   p.failures,
 	}
+	if p.counter.Status == StatusUp || p.counter.Status == StatusFalling {
+		s.Degraded, s.Percent, s.Hint = p.told.outcome == OutcomeDegraded, p.told.percent, p.told.hint
+	}
 	if p.index >= 0 {
 		s.NextDue = p.due
 	}

@@ -83,6 +83,10 @@ type ProbeState struct {
 	Flaps  int // how often it went from up to down, since the probe was made
 	// Suppressed tells that flap damping keeps it down, see Damping.
 	Suppressed bool
+	// What the last pass said, while the probe is up.
+	Degraded bool
+	Percent  int
+	Hint     Hint
 
 	Last    Result    // of the last run
 	LastRun time.Time // when that run ended; zero before the first

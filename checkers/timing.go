@@ -49,8 +49,8 @@ func (t Timing) sane() Timing {
 	return t
 }
 
-// decisive is how many failures in a row lower a server at the latest.
-func (t Timing) decisive() int {
+// Decisive is how many failures in a row lower a server at the latest.
+func (t Timing) Decisive() int {
 	if t.Window.Failures > 0 {
 		return min(t.Fall, t.Window.Failures)
 	}

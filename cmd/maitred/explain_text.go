@@ -218,14 +218,15 @@ func budgetText(p api.Probe) string {
 	duration := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 	t := checkers.Timing{
 		Interval: duration(p.Timing.Interval), FastInterval: duration(p.Timing.FastInterval), Timeout: duration(p.Timing.Timeout),
-		Rise: p.Timing.Rise, Fall: p.Timing.Fall,
+		Rise: p.Timing.Rise, Fall: p.Timing.Fall, Window: checkers.Window(p.Timing.Window),
 	}
+	fall := t.Decisive()
 	step := max(t.FastInterval, t.Timeout)
 	alone := t.Budget()
-	jitter := alone - t.Interval - time.Duration(t.Fall-1)*step - t.Timeout
+	jitter := alone - t.Interval - time.Duration(fall-1)*step - t.Timeout
 	text := fmt.Sprintf("interval %v + jitter %v", t.Interval, jitter)
-	if t.Fall > 1 {
-		text += fmt.Sprintf(" + %d x %v (the longer of fast_interval %v and timeout %v)", t.Fall-1, step, t.FastInterval, t.Timeout)
+	if fall > 1 {
+		text += fmt.Sprintf(" + %d x %v (the longer of fast_interval %v and timeout %v)", fall-1, step, t.FastInterval, t.Timeout)
 	}
 	text += fmt.Sprintf(" + timeout %v", t.Timeout)
 	if wait := duration(p.Budget) - alone; wait > time.Millisecond {

@@ -115,13 +115,23 @@ type Probe struct {
 	Passes   int    `json:"passes_in_a_row"`
 	Fails    int    `json:"fails_in_a_row"`
 	Failures uint64 `json:"failures"` // among the runs
+
+	Flaps      int  `json:"flaps"`                // how often it went from up to down
+	Suppressed bool `json:"suppressed,omitempty"` // flap damping keeps it down
+	// What the last pass says while the probe is up. Degraded: the server should
+	// get less; Percent: of its weight, zero where it does not say; Hint: drain or
+	// maint.
+	Degraded bool   `json:"degraded,omitempty"`
+	Percent  int    `json:"percent,omitempty"`
+	Hint     string `json:"hint,omitempty"`
 }
 
 // Result is how the last run of a probe ended.
 type Result struct {
 	At      time.Time `json:"at"`
-	Outcome string    `json:"outcome"`         // pass, fail, unknown
-	Class   string    `json:"class,omitempty"` // refused, timeout, ...
+	Outcome string    `json:"outcome"`          // pass, degraded, fail, unknown
+	Class   string    `json:"class,omitempty"`  // refused, timeout, ...
+	Detail  string    `json:"detail,omitempty"` // of the class: "503"
 	RTT     float64   `json:"rtt_seconds"`
 	Message string    `json:"message,omitempty"`
 }

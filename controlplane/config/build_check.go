@@ -10,18 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/checkers/kind"
-)
-
-// The bounds of a check's timing. An interval below the shortest would be a
-// load, not a check.
-const (
-	shortestTime = 10 * time.Millisecond
-	longestTime  = 24 * time.Hour
-	mostResults  = 1000
 )
 
 func (b builder) checks() []Check {
@@ -138,71 +128,5 @@ func (b builder) optionErrors(path string, err error) {
 			}
 		}
 		b.add(where, "%s", option.Problem)
-	}
-}
-
-// inherit is a check's timing: its own, and the common one where it says
-// nothing.
-func (b builder) inherit(path string, own rawTiming) checkers.Timing {
-	all := b.raw.Health.Defaults
-	t := all
-	for _, key := range []struct {
-		name string
-		take func()
-	}{
-		{"interval", func() { t.Interval = own.Interval }},
-		{"fast_interval", func() { t.FastInterval = own.FastInterval }},
-		{"timeout", func() { t.Timeout = own.Timeout }},
-		{"rise", func() { t.Rise = own.Rise }},
-		{"fall", func() { t.Fall = own.Fall }},
-	} {
-		if b.given(at(path, key.name)) {
-			key.take()
-		}
-	}
-	b.timing(path, "health.defaults", t)
-	return checkers.Timing{
-		Interval: t.Interval, FastInterval: t.FastInterval, Timeout: t.Timeout, Rise: t.Rise, Fall: t.Fall,
-	}
-}
-
-// timing reports values out of range, and periods that do not fit one another.
-// A value that path does not give comes from fallback.
-func (b builder) timing(path, fallback string, t rawTiming) {
-	of := func(key string) string {
-		if own := at(path, key); b.given(own) || path == fallback {
-			return own
-		}
-		return at(fallback, key)
-	}
-	interval, fast, timeout := of("interval"), of("fast_interval"), of("timeout")
-	ok := b.between(interval, t.Interval, shortestTime, longestTime)
-	fastOK := b.between(fast, t.FastInterval, shortestTime, longestTime)
-	timeoutOK := b.between(timeout, t.Timeout, shortestTime, longestTime)
-	b.count(of("rise"), t.Rise)
-	b.count(of("fall"), t.Fall)
-	if ok && fastOK && t.FastInterval > t.Interval {
-		b.tooLong(path, fast, "fast_interval", t.FastInterval, interval, t.Interval)
-	}
-	if ok && timeoutOK && t.Timeout > t.Interval {
-		b.tooLong(path, timeout, "timeout", t.Timeout, interval, t.Interval)
-	}
-}
-
-// tooLong reports a period that is longer than the interval, at the one of the
-// two that path gives.
-func (b builder) tooLong(path, own, name string, value time.Duration, intervalAt string, interval time.Duration) {
-	switch {
-	case b.given(own) && strings.HasPrefix(own, path):
-		b.add(own, "%v is longer than the interval of %v", short(value), short(interval))
-	case b.given(intervalAt) && strings.HasPrefix(intervalAt, path):
-		b.add(intervalAt, "%v is shorter than the %s of %v that is the default: give a %s as well",
-			short(interval), name, short(value), name)
-	}
-}
-
-func (b builder) count(path string, n int) {
-	if n < 1 || n > mostResults {
-		b.add(path, "%d is out of range: 1 to %d", n, mostResults)
 	}
 }

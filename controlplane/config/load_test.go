@@ -92,7 +92,7 @@ admin: {socket: /run/Other.sock}
 	}
 	web, _ := cfg.Check("web")
 	up, _ := cfg.Check("up")
-	wantWeb := checkers.Timing{Interval: 2 * time.Second, FastInterval: time.Second, Timeout: 1500 * time.Millisecond, Rise: 1, Fall: 5}
+	wantWeb := checkers.Timing{Interval: 2 * time.Second, FastInterval: time.Second, Timeout: 1500 * time.Millisecond, Rise: 1, Fall: 5, UnknownGrace: 30 * time.Second}
 	if web.Timing != wantWeb || web.Port != 8080 || web.Type != "http" {
 		t.Errorf("check web: %+v", web)
 	}

@@ -58,9 +58,27 @@ type rawHealth struct {
 type rawTiming struct {
 	Interval     time.Duration `mapstructure:"interval"`
 	FastInterval time.Duration `mapstructure:"fast_interval"`
+	DownInterval time.Duration `mapstructure:"down_interval"`
 	Timeout      time.Duration `mapstructure:"timeout"`
 	Rise         int           `mapstructure:"rise"`
 	Fall         int           `mapstructure:"fall"`
+	Fatal        []string      `mapstructure:"fatal"`
+	Window       rawWindow     `mapstructure:"window"`
+	Flap         rawFlap       `mapstructure:"flap"`
+	OnUnknown    string        `mapstructure:"on_unknown"`
+	UnknownGrace time.Duration `mapstructure:"unknown_grace"`
+}
+
+type rawWindow struct {
+	Runs     int `mapstructure:"runs"`
+	Failures int `mapstructure:"failures"`
+}
+
+type rawFlap struct {
+	Penalty  int           `mapstructure:"penalty"`
+	HalfLife time.Duration `mapstructure:"half_life"`
+	Suppress int           `mapstructure:"suppress"`
+	Reuse    int           `mapstructure:"reuse"`
 }
 
 type rawCheck struct {
