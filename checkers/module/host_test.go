@@ -220,6 +220,18 @@ func TestKilledUnderLoad(t *testing.T) {
 	eventually(t, victim)
 	eventually(t, bystander)
 	var load sync.WaitGroup
+	const held = 4 // are in the module for certain
+	for range held {
+		load.Go(func() {
+			var gone *Unavailable
+			if _, err := ask(t, victim, doing("never"), long); !errors.As(err, &gone) {
+				t.Errorf("a call that was in flight: %v", err)
+			}
+		})
+	}
+	for end := time.Now().Add(long); victim.Status().InFlight < held && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	var mu sync.Mutex
 	unknown, passed := 0, 0
 	stop := make(chan struct{})
@@ -257,7 +269,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	close(stop)
 	load.Wait()
 	t.Logf("%d passed, %d unknown: %s", passed, unknown, victim.Status().Why)
-	if unknown == 0 || unknown > 16 || passed == 0 || victim.Status().Starts != 2 {
+	if unknown > 16 || passed == 0 || victim.Status().Starts != 2 {
 		t.Errorf("%d passed, %d unknown, %+v", passed, unknown, victim.Status())
 	}
 }
