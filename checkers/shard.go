@@ -151,12 +151,17 @@ func (s *shard) finish(ctx context.Context, p *probe, r *run, result Result) {
 
 // spare tells whether a failure is the director's own, which stood still for a
 // good part of the run: the answer may have come meanwhile, or been given up by
-// the server. A probe is never spared twice in a row, so that a director that
-// hardly gets to run still finds out who is dead.
+// the server. It ends after a few in a row, so that a director that hardly gets
+// to run still finds out who is dead.
 func (s *shard) spare(p *probe, r *run, result Result) bool {
 	const share = 4 // of the timeout
-	p.spent = !p.spent && result.Outcome == OutcomeFail && s.pulse.feel()-r.lost >= p.timing.Timeout/share
-	return p.spent
+	const inRow = 3
+	if result.Outcome != OutcomeFail || p.spared >= inRow || s.pulse.feel()-r.lost < p.timing.Timeout/share {
+		p.spared = 0
+		return false
+	}
+	p.spared++
+	return true
 }
 
 // enqueue puts a probe in the queue and wakes the loop where it has to know.
