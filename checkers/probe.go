@@ -5,7 +5,6 @@ package checkers
 import (
 	"container/heap"
 	"context"
-	"hash/fnv"
 	"math/rand/v2"
 	"time"
 )
@@ -187,14 +186,19 @@ func (p *probe) state(epoch time.Time) ProbeState {
 }
 
 // hashOf places a probe. Directors have names of their own, so that two of them
-// do not check a server at the same moment.
+// do not check a server at the same moment. It is FNV-1a.
 func hashOf(seed string, key Key) uint64 {
-	h := fnv.New64a()
-	for _, part := range []string{seed, key.Check, key.Target.String()} {
-		_, _ = h.Write([]byte(part)) // never fails
-		_, _ = h.Write([]byte{0})
+	const offset, prime = 14695981039346656037, 1099511628211
+	var buffer [64]byte
+	target := key.Target.AppendTo(buffer[:0])
+	h := uint64(offset)
+	for _, part := range [][]byte{[]byte(seed), []byte(key.Check), target} {
+		for _, b := range part {
+			h = (h ^ uint64(b)) * prime
+		}
+		h *= prime // a zero between the parts
 	}
-	return mix(h.Sum64())
+	return mix(h)
 }
 
 // mix spreads the low bits of a hash over all (the finalizer of SplitMix64):
