@@ -6,11 +6,13 @@ package kind
 // for those who make checks only to look at them; who runs them takes NewEnv.
 type Env struct {
 	Dialer Dialer
+	Echoes *Echoes // the sockets of all checks of kind icmp
+	Pushes *Pushes // what was pushed to the checks of kind push
 }
 
 // NewEnv makes what checks run in. Close ends it.
-func NewEnv() Env { return Env{} }
+func NewEnv() Env { return Env{Echoes: NewEchoes(), Pushes: NewPushes()} }
 
 // Close gives back what checks share, and waits for what works on it. The
 // checks that were made in it must no longer run.
-func (e Env) Close() error { return nil }
+func (e Env) Close() error { return e.Echoes.Close() }
