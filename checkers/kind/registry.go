@@ -91,8 +91,12 @@ func rows() []row {
 			doc: "The same inside TLS, with a certificate that is valid for the name.",
 		},
 		{
-			name: "tcp", build: newTCP,
-			doc: "The server accepts a connection. Nothing is sent.",
+			name: "tcp", options: tcpOptions(), build: newTCP,
+			doc: "The server accepts a connection. Nothing is sent, unless there is a script.",
+		},
+		{
+			name: "tls", port: 443, options: tlsCheckOptions(), build: newTLS,
+			doc: "The server completes a TLS handshake with a certificate that is valid for the name.",
 		},
 	}
 }

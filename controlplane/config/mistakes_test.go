@@ -5,6 +5,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 func TestMistakesOfDirectorAndAdmin(t *testing.T) {
@@ -36,11 +38,11 @@ func TestMistakesOfChecks(t *testing.T) {
 		"odd name":       {checks("- {name: a b, tcp: {}}\n"), []string{`maitred.yaml:5: checks[0].name: "a b" is not a name: letters, digits, and . _ : -`}},
 		"long name":      {checks("- {name: " + strings.Repeat("x", 64) + ", tcp: {}}\n"), []string{"maitred.yaml:5: checks[0].name: has 64 bytes, a name has at most 63"}},
 		"name twice":     {checks("- {name: a, tcp: {}}\n- {name: a, http: {}}\n"), []string{`maitred.yaml:6: checks[1].name: "a" is given twice: first at maitred.yaml:5`}},
-		"no type":        {checks("- {name: a}\n"), []string{"maitred.yaml:5: checks[0].type: is missing: give it one of http, https, tcp, for example tcp: {}"}},
+		"no type":        {checks("- {name: a}\n"), []string{"maitred.yaml:5: checks[0].type: is missing: give it one of " + strings.Join(kind.NewTable(kind.Env{}).Names(), ", ") + ", for example tcp: {}"}},
 		"two types":      {checks("- name: a\n  http: {}\n  tcp: {}\n"), []string{"maitred.yaml:7: checks[0].tcp: is a second type beside http: a check has one"}},
 		"port":           {checks("- {name: a, tcp: {port: 65536}}\n"), []string{"maitred.yaml:5: checks[0].tcp.port: 65536 is not a port: 1 to 65535"}},
 		"port of text":   {checks("- {name: a, tcp: {port: http}}\n"), []string{"maitred.yaml:5: checks[0].tcp.port: http is not a port: 1 to 65535"}},
-		"option":         {checks("- {name: a, tcp: {path: /}}\n"), []string{"maitred.yaml:5: checks[0].tcp.path: is not an option here: there is none but port"}},
+		"option":         {checks("- {name: a, tcp: {path: /}}\n"), []string{"maitred.yaml:5: checks[0].tcp.path: is not an option here: the options are ca_file, cert_file, expires_within, fingerprint, key_file, min_version, script, sni, verify"}},
 		"option in list": {checks("- name: a\n  http:\n    headers:\n    - {name: A, value: b}\n    - {name: Host, value: b}\n"), []string{"maitred.yaml:9: checks[0].http.headers[1].name: is set by the option host"}},
 		"ca_file":        {checks("- {name: a, https: {ca_file: no.pem}}\n"), []string{`maitred.yaml:5: checks[0].https.ca_file: "no.pem" cannot be read: file does not exist`}},
 		"interval":       {checks("- {name: a, tcp: {}, interval: 1ms}\n"), []string{"maitred.yaml:5: checks[0].interval: 1ms is out of range: 10ms to 24h"}},

@@ -88,7 +88,7 @@ func TestSchemaKnowsMistakes(t *testing.T) {
 		"no such inner one":   "checks: [{name: a, http: {expect: {code: 200}}}]",
 		"a text for a list":   "services: shop",
 		"a map for a scalar":  "director: {name: {a: b}}",
-		"a value that is not": "checks: [{name: a, http: {method: FETCH IT}}]",
+		"a value that is not": "checks: [{name: a, http: {version: h5}}]",
 	} {
 		if s.Validate(fromYAML(t, text)) == nil {
 			t.Errorf("%s: %q was taken", name, text)
