@@ -4,6 +4,7 @@ package kind
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -81,6 +82,13 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
+	all := append(netRows(), basicRows()...)
+	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// basicRows are the checks of connections and of the web.
+func basicRows() []row {
 	return []row{
 		{
 			name: "http", port: 80, options: httpOptions(), build: newHTTP,

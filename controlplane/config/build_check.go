@@ -57,7 +57,7 @@ func (b builder) check(path string, r rawCheck) Check {
 		b.optionErrors(path, err)
 		return c
 	}
-	c.Checker = checker
+	c.Checker = kind.Named(checker, c.Name)
 	return c
 }
 
