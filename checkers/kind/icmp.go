@@ -43,8 +43,8 @@ func (c *icmpCheck) Check(ctx context.Context, target netip.AddrPort) checkers.R
 	host := target.Addr().Unmap()
 	a := newAttempt(ctx, "ping "+host.String())
 	from, err := c.env.Dialer.origin(ctx, host)
-	if err == nil && from.Mark != 0 {
-		err = &fault{errors.New("echo requests bear no mark"), "leave the mark out of checks of kind icmp"}
+	if err == nil && (from.Mark != 0 || from.Netns != "") {
+		err = &fault{errors.New("all echo requests leave by one socket, without a mark and in the director's own network namespace"), "leave mark and netns out of checks of kind icmp"}
 	}
 	if err != nil {
 		return a.unconnected(ctx, err)
