@@ -147,7 +147,7 @@ func (d *dnsCheck) ask(ctx context.Context, a attempt, conn net.Conn, question *
 			}
 			return a.broken(ctx, explainHTTP(err), lost, missing)
 		}
-		if err != nil && !answer.Truncated || !answers(answer, question) {
+		if err != nil && !answer.Truncated || !fits(answer, question) {
 			a.step("what came is no answer to the question")
 			lost, missing = checkers.ClassProtocol, "no answer but to other questions"
 			continue
@@ -157,8 +157,8 @@ func (d *dnsCheck) ask(ctx context.Context, a attempt, conn net.Conn, question *
 	return a.fail(checkers.ClassProtocol, "%d messages, and no answer to the question", maxStray)
 }
 
-// answers tells whether a message answers a question.
-func answers(answer, question *dns.Msg) bool {
+// fits tells whether a message answers a question.
+func fits(answer, question *dns.Msg) bool {
 	if !answer.Response || answer.Id != question.Id || answer.Opcode != dns.OpcodeQuery {
 		return false
 	}

@@ -51,7 +51,7 @@ func newFile(_ Env, o *options) checkers.Checker {
 func (f *fileCheck) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
 	path := strings.ReplaceAll(f.path, "{address}", target.Addr().Unmap().String())
 	a := newAttempt(ctx, "file "+path)
-	line, written, err := firstLine(path)
+	line, written, err := readLine(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return f.absent(a)
@@ -80,8 +80,8 @@ func (f *fileCheck) absent(a attempt) checkers.Result {
 	return a.fail(checkers.ClassContent, absent)
 }
 
-// firstLine reads the first line of a regular file, and when it was written.
-func firstLine(path string) (line string, written time.Time, err error) {
+// readLine reads the first line of a regular file, and when it was written.
+func readLine(path string) (line string, written time.Time, err error) {
 	const longest = 4 << 10
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not make us wait
 	if err != nil {

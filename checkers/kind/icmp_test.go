@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ import (
 // mustIn makes a checker in an environment of its own, which ends with the test.
 func mustIn(t testing.TB, kind string, values m) checkers.Checker {
 	t.Helper()
-	env := NewEnv()
+	env := NewEnv(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
 		if err := env.Close(); err != nil {
 			t.Error(err)
@@ -203,7 +204,7 @@ func quoted4(s *echoSocket, e *echo, seq uint16) icmp.Message {
 
 func TestICMPAfterClose(t *testing.T) {
 	mayPing(t)
-	env := NewEnv()
+	env := NewEnv(slog.New(slog.DiscardHandler))
 	row, _ := NewTable(env).Lookup("icmp")
 	checker, err := row.New(nil)
 	if err != nil {

@@ -51,7 +51,7 @@ func (p *processCheck) Check(ctx context.Context, _ netip.AddrPort) checkers.Res
 		return p.search(newAttempt(ctx, "process "+p.name))
 	}
 	a := newAttempt(ctx, "process of "+p.pidfile)
-	line, _, err := firstLine(p.pidfile)
+	line, _, err := readLine(p.pidfile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return a.fail(checkers.ClassStatus, "the file is not there")

@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"log/slog"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ import (
 
 func TestPush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		env := NewEnv()
+		env := NewEnv(slog.New(slog.DiscardHandler))
 		row, _ := NewTable(env).Lookup("push")
 		made, err := row.New(m{"ttl": "1m"})
 		if err != nil {

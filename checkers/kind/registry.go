@@ -82,13 +82,13 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
-	all := append(netRows(), basicRows()...)
+	all := slices.Concat(webRows(), databaseRows(), netRows(), ownRows())
 	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 
-// basicRows are the checks of connections and of the web.
-func basicRows() []row {
+// webRows are the kinds that look at connections and at what the web is told in.
+func webRows() []row {
 	return []row{
 		{
 			name: "http", port: 80, options: httpOptions(), build: newHTTP,
@@ -105,6 +105,58 @@ func basicRows() []row {
 		{
 			name: "tls", port: 443, options: tlsCheckOptions(), build: newTLS,
 			doc: "The server completes a TLS handshake with a certificate that is valid for the name.",
+		},
+	}
+}
+
+// databaseRows are the kinds that look at databases, caches and directories.
+func databaseRows() []row {
+	return []row{
+		{
+			name: "mariadb", port: 3306, options: mysqlOptions(), build: newMySQL,
+			doc: "The same as mysql.",
+		},
+		{
+			name: "memcached", port: 11211, options: memcachedOptions(), build: newMemcached,
+			doc: "The server tells its version.",
+		},
+		{
+			name: "mysql", port: 3306, options: mysqlOptions(), build: newMySQL,
+			doc: "The server takes the login and is in the state that is wanted; without a user it greets and answers a stranger, whom it may turn down.",
+		},
+		{
+			name: "postgres", port: 5432, options: postgresOptions(), build: newPostgres,
+			doc: "The server takes the login and is in the state that is wanted; without a user it asks a stranger who that is, or turns it down as unknown.",
+		},
+		{
+			name: "redis", port: 6379, options: redisOptions(), build: newRedis,
+			doc: "The server takes the login, answers PING and is in the state that is wanted.",
+		},
+		{
+			name: "valkey", port: 6379, options: redisOptions(), build: newRedis,
+			doc: "The same as redis.",
+		},
+	}
+}
+
+// ownRows are the kinds that others have written: modules and programs.
+func ownRows() []row {
+	return []row{
+		{
+			name: "coprocess", options: coprocessOptions(), build: newCoprocess,
+			doc: "A program that keeps running and is asked in frames says so.",
+		},
+		{
+			name: "exec", options: programOptions(), build: newExec,
+			doc: "A program exits with 0. A line \"weight 75\" of what it prints is the share of its weight, in percent, that the server should have; 0 drains it.",
+		},
+		{
+			name: "module", options: moduleOptions(), build: newModule,
+			doc: "A shared object says so.",
+		},
+		{
+			name: "nagios", options: nagiosOptions(), build: newNagios,
+			doc: "A plugin of Nagios exits with 0; 1 is degraded, 2 fails, 3 is unknown. The message has its text and its figures.",
 		},
 	}
 }
