@@ -5,6 +5,7 @@ package kind
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -32,7 +33,16 @@ func (d Dialer) Dial(ctx context.Context, target netip.AddrPort) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return o.dial(ctx, "tcp", target)
+	conn, err := o.dial(ctx, "tcp", target)
+	if err != nil || o.Proxy == "" {
+		return conn, err
+	}
+	if _, err := conn.Write(o.Proxy.header(conn)); err != nil { // into an empty buffer: it does not wait
+		abort(conn)
+		return nil, fmt.Errorf("send the PROXY header: %w", err)
+	}
+	tell(ctx, "PROXY header %s sent", o.Proxy)
+	return conn, nil
 }
 
 // DialUDP makes a socket of UDP that sends to a real server and hears only that,
@@ -59,10 +69,39 @@ func (d Dialer) ListenPacket(ctx context.Context, target netip.AddrPort) (net.Pa
 func (o Origin) dial(ctx context.Context, network string, target netip.AddrPort) (net.Conn, error) {
 	// Keep-alive probes only cost system calls: a check's deadline ends it first.
 	dialer := net.Dialer{KeepAlive: -1}
-	if o != (Origin{}) {
-		dialer.Control = o.control
+	switch {
+	case o.Netns != "":
+		leave, err := enter(o.Netns)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = leave() }() // where there was no socket to make ready
+		dialer.Control = o.outside(leave)
+	case o != (Origin{Proxy: o.Proxy}):
+		dialer.Control = o.ready
 	}
-	return dialer.DialContext(ctx, network, target.String())
+	conn, err := dialer.DialContext(ctx, network, target.String())
+	if err != nil {
+		return nil, err
+	}
+	tell(ctx, "%s %s from %s", network, conn.RemoteAddr(), conn.LocalAddr())
+	return conn, nil
+}
+
+// outside is ready for a socket that was made in a namespace: its thread need
+// not stay there while the connection is made, which may take long.
+func (o Origin) outside(leave func() error) func(string, string, syscall.RawConn) error {
+	left := false
+	return func(network, address string, c syscall.RawConn) error {
+		if left { // package net tries another socket, which is not inside
+			return &fault{os.NewSyscallError("connect", unix.EADDRNOTAVAIL), noPort}
+		}
+		left = true
+		if err := leave(); err != nil {
+			return err
+		}
+		return o.ready(network, address, c)
+	}
 }
 
 func (o Origin) listenPacket(target netip.Addr) (net.PacketConn, error) {
@@ -70,9 +109,9 @@ func (o Origin) listenPacket(target netip.Addr) (net.PacketConn, error) {
 	if !target.Unmap().Is4() {
 		family = unix.AF_INET6
 	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := o.socket(family, unix.SOCK_DGRAM)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return nil, err
 	}
 	file := os.NewFile(uintptr(fd), "udp")
 	defer func() { _ = file.Close() }() // the connection has a descriptor of its own
@@ -83,6 +122,19 @@ func (o Origin) listenPacket(target netip.Addr) (net.PacketConn, error) {
 		return nil, err
 	}
 	return net.FilePacketConn(file)
+}
+
+// socket makes a socket in the origin's namespace.
+func (o Origin) socket(family, sort int) (fd int, err error) {
+	if o.Netns != "" {
+		leave, err := enter(o.Netns)
+		if err != nil {
+			return -1, err
+		}
+		defer func() { err = errors.Join(err, leave()) }()
+	}
+	fd, err = unix.Socket(family, sort|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	return fd, os.NewSyscallError("socket", err)
 }
 
 // abort closes a connection with a reset. A bare connect that ended with a FIN

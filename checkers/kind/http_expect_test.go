@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,15 +23,6 @@ func serveHTTP(t testing.TB, handler http.HandlerFunc) netip.AddrPort {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return netip.MustParseAddrPort(server.Listener.Addr().String())
-}
-
-func writeFile(t testing.TB, text string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 func TestHTTPExpectations(t *testing.T) {
@@ -118,10 +107,10 @@ func TestHTTPPayload(t *testing.T) {
 	})
 	for name, options := range map[string]m{
 		"text": {"body": `{"a": 1}`},
-		"file": {"body_file": writeFile(t, `{"a": 1}`)},
+		"file": {"body_file": writeFile(t, "file", `{"a": 1}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			options["method"], options["auth_file"] = "POST", writeFile(t, "shop:a:b\n")
+			options["method"], options["auth_file"] = "POST", writeFile(t, "file", "shop:a:b\n")
 			options["headers"] = []any{m{"name": "Content-Type", "value": "application/json"}}
 			wantResult(t, checkFor(t, 10*time.Second, must(t, "http", options), server), checkers.ClassNone, fmt.Sprintf("POST http://%s/: status 200", server))
 			want := fmt.Sprintf("POST / HTTP/1.1\r\nHost: %s\r\nUser-Agent: maitred\r\nConnection: close\r\nContent-Length: 8\r\n"+
@@ -134,8 +123,8 @@ func TestHTTPPayload(t *testing.T) {
 }
 
 func TestHTTPExpectationMistakes(t *testing.T) {
-	two, none := writeFile(t, "a:b\nc:d\n"), writeFile(t, "secret\n")
-	good := writeFile(t, "a:b")
+	two, none := writeFile(t, "file", "a:b\nc:d\n"), writeFile(t, "file", "secret\n")
+	good := writeFile(t, "file", "a:b")
 	size := " is not a size from 1 to 16777216 bytes: write it as 4096, 64KiB or 1MiB"
 	for _, test := range []mistakeTest{
 		{"JSON", "http", m{"expect": m{"json": ".a =="}}, []string{`expect.json: ".a ==" is not an expression of jq: unexpected EOF`}},

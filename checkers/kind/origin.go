@@ -25,6 +25,11 @@ type Origin struct {
 	// Device is the interface that they leave and come by (SO_BINDTODEVICE of
 	// socket(7)). That of a VRF stands for all that are in it.
 	Device string
+	// Netns is the network namespace that the sockets are made in, by its name
+	// under Namespaces; CAP_SYS_ADMIN is needed. Empty: the director's own.
+	Netns string
+	// Proxy is the header that every connection of TCP begins with.
+	Proxy Proxy
 }
 
 // Ports is a range of local ports, both ends included; the zero value is the
@@ -48,6 +53,9 @@ type emissary struct {
 func (e emissary) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
 	return e.Checker.Check(context.WithValue(ctx, originKey{}, e.origin), target)
 }
+
+// Slots implements checkers.Limited.
+func (e emissary) Slots() checkers.Slots { return checkers.SlotsOf(e.Checker) }
 
 // originKey is that of an Origin in a context: it goes from the check to the
 // dialer past the checks of all kinds, which need not know.
@@ -150,8 +158,8 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }
 
-// control readies a socket that package net is about to connect.
-func (o Origin) control(_, _ string, c syscall.RawConn) error {
+// ready is the Control of a net.Dialer: the socket is about to be connected.
+func (o Origin) ready(_, _ string, c syscall.RawConn) error {
 	var err error
 	work := func(fd uintptr) {
 		if err = o.prepare(int(fd)); err == nil {

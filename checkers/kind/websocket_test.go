@@ -77,7 +77,7 @@ func TestWebSocket(t *testing.T) {
 	https.StartTLS()
 	t.Cleanup(https.Close)
 	secure := netip.MustParseAddrPort(https.Listener.Addr().String())
-	auth := writeFile(t, "shop:pw\n")
+	auth := writeFile(t, "file", "shop:pw\n")
 	lying := serve(t, func(conn net.Conn) {
 		readRequest(conn)
 		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: bGllcw==\r\n\r\n")

@@ -26,8 +26,8 @@ func (b builder) checks() []Check {
 }
 
 func (b builder) check(path string, r rawCheck) Check {
-	c := Check{Name: r.Name, Via: Via(r.Via), Service: r.Service, Timing: b.inherit(path, r.Timing)}
-	b.enum(path+".via", r.Via, "a way to a server", string(ViaDirect), string(ViaDataplane))
+	c := Check{Name: r.Name, Via: b.way(path, r), Service: r.Service, Timing: b.inherit(path, r.Timing)}
+	c.Origin = b.origin(path, c.Via, r.Origin)
 	if b.given(path+".service") && c.Via != ViaDataplane && b.ok(path+".via") {
 		b.add(path+".service", "is for via: dataplane")
 	}
@@ -57,7 +57,7 @@ func (b builder) check(path string, r rawCheck) Check {
 		b.optionErrors(path, err)
 		return c
 	}
-	c.Checker = checker
+	c.Checker = kind.From(checker, c.Origin)
 	return c
 }
 
@@ -107,7 +107,7 @@ func (b builder) files(path string, options map[string]any) map[string][]byte {
 // fingerprint identifies all that a check does, a new certificate under an old
 // name included. The text form of maps has their keys sorted.
 func fingerprint(c Check, options map[string]any, files map[string][]byte) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %s %q %#v %#v %q", c.Type, c.Port, c.Via, c.Service, options, c.Timing, files))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %s %q %q %#v %#v %q", c.Type, c.Port, c.Via, c.Service, fmt.Sprint(c.Origin), options, c.Timing, files))
 	return fmt.Sprintf("%x", sum[:16])
 }
 

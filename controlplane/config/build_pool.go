@@ -22,6 +22,7 @@ func (b builder) pools(checks []Check) []Pool {
 		b.references(path+".checks", "check", r.Checks, known)
 		b.upWhen(path, r, &p, known)
 		b.probePorts(path, p, byName)
+		b.sources(path, p, byName)
 		pools = append(pools, p)
 		names = append(names, r.Name)
 	}

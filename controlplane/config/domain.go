@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 // Config is a whole configuration, validated: every reference resolves, every
@@ -95,8 +96,9 @@ type Check struct {
 	// Service is whose address a check via the data path asks, by its name in
 	// the file: see Config.Asked. Empty otherwise.
 	Service string
+	Origin  kind.Origin // where its packets come from
 	Timing  checkers.Timing
-	Checker checkers.Checker
+	Checker checkers.Checker // from Origin already
 	// Fingerprint changes when anything above but the name does.
 	Fingerprint string
 }
@@ -107,10 +109,13 @@ type Via string
 // ViaDirect connects to the server's own address. ViaDataplane connects to the
 // address of a service as a client does, and the forwarding engine takes the
 // probe to the server that is asked: a server that does not answer for the
-// service's address is found out.
+// service's address is found out. ViaVRF connects to the server's own address by
+// the tables of a VRF, and ViaNetns from a network namespace.
 const (
 	ViaDirect    Via = "direct"
 	ViaDataplane Via = "dataplane"
+	ViaVRF       Via = "vrf"
+	ViaNetns     Via = "netns"
 )
 
 // Pool is a set of real servers and the checks that decide on each of them.

@@ -85,9 +85,20 @@ type rawCheck struct {
 	Name    string    `mapstructure:"name"`
 	Via     string    `mapstructure:"via"`
 	Service string    `mapstructure:"service"`
+	Origin  rawOrigin `mapstructure:",squash"`
 	Timing  rawTiming `mapstructure:",squash"`
 	// Types holds one key, the type of the check, with its options.
 	Types map[string]any `mapstructure:",remain"`
+}
+
+type rawOrigin struct {
+	Source        string `mapstructure:"source"`
+	SourcePorts   string `mapstructure:"source_ports"` // as in "20000-29999"
+	Mark          string `mapstructure:"mark"`         // as in "0x10"
+	Device        string `mapstructure:"device"`
+	VRF           string `mapstructure:"vrf"`
+	Netns         string `mapstructure:"netns"`
+	ProxyProtocol string `mapstructure:"proxy_protocol"`
 }
 
 type rawPool struct {

@@ -69,6 +69,7 @@ func prober(order string) error {
 	for _, r := range stats.Runs {
 		if r.Outcome != checkers.OutcomePass {
 			failures += r.Count
+			fmt.Fprintf(os.Stderr, "%d of class %s\n", r.Count, r.Class)
 		}
 	}
 	late := stats.Lateness
