@@ -33,8 +33,8 @@ LINT       := go tool -modfile=tools/lint/go.mod golangci-lint
 
 all: build ## the same as build
 
-build: ## bin/maitred, one static program
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/maitred
+build: ## bin/maitred, one static program, and the host of modules that are shared objects
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/maitred ./cmd/maitred-module-host
 
 generate: ## compile bpf/ with clang-19
 	go generate ./bpf
@@ -85,11 +85,11 @@ test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
 demo: build ## the whole story: balanced, a server drained, both killed, the kernel says sorry, back again
 	@bin/maitred demo
 
-bench: bin/vmtest ## what packets and flows cost, and eBPF against IPVS: needs root, ten minutes
+bench: bin/vmtest bin/epoll ## what packets and flows cost, and eBPF against IPVS: needs root, ten minutes
 	@tools/deps.sh bench
 	@go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./test/bench
 	@go test -run '^$$' -bench . -benchtime 1x ./test/e2e
-	@bin/vmtest -timeout 20m -m 1536 -test ./test/bench -- -test.run '^$$' -test.bench . -test.benchtime 1x
+	@bin/vmtest -timeout 20m -m 1536 -file bin/epoll:/usr/local/bin/epoll -file keepalived -test ./test/bench -- -test.run '^$$' -test.bench . -test.benchtime 1x
 
 fuzz: ## each fuzzer for FUZZTIME (60s)
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
@@ -108,6 +108,10 @@ clean: ## remove what was built
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+bin/epoll: test/bench/testdata/epoll.c
+	@mkdir -p bin
+	@gcc -O2 -static -o $@ $<
 
 bin/vmtest: FORCE
 	@go build -o $@ ./tools/vmtest

@@ -3,6 +3,7 @@
 package checkers
 
 import (
+	"container/heap"
 	"context"
 	"hash/fnv"
 	"math/rand/v2"
@@ -12,19 +13,30 @@ import (
 // probe is a Probe with its state. Its shard's lock guards it.
 //
 // It is in one of three places: in the shard's queue (index is not negative), in
-// its target's line of waiting probes, or in flight (run is set).
+// a line of waiting probes, or in flight (run is set).
 type probe struct {
-	Probe
-	hash uint64 // of key and seed: the probe's place in time
+	key         Key
+	checker     Checker
+	timing      *Timing // many probes have the same
+	fingerprint string
+	hash        uint64 // of key and seed: the probe's place in time
+	group       *group // nil: it is not Limited
 
-	due   time.Time
-	slot  time.Time // that the next run, or the one in flight, serves; zero where none
-	index int       // in the queue; -1 outside it
+	due   moment
+	slot  moment // that the next run, or the one in flight, serves; zero where none
+	index int    // in the queue; -1 outside it
 	run   *run
+	held  bool // the next run had to wait in a line
 	gone  bool // removed while in flight; it stays until the run returns
+	spent bool // the last run counted for nothing because the director had stood still
 
+	record
+}
+
+// record is what a probe's runs have brought.
+type record struct {
 	counter  Counter
-	hard     bool // a probe that is down: the failure last reported was hard
+	told     word
 	since    time.Time
 	last     Result
 	lastRun  time.Time
@@ -32,11 +44,18 @@ type probe struct {
 	failures uint64
 }
 
+// moment is a time since the scheduler's epoch, by the monotonic clock: whoever
+// sets the wall clock moves none.
+type moment = time.Duration
+
 // run is one run in flight.
 type run struct {
-	started time.Time
+	started moment
 	late    time.Duration // after it was due
-	held    bool          // it is late because it waited for its place on the target
+	held    bool          // it is late because it waited in a line
+	lost    time.Duration // see pulse: when it started
+	at      place
+	group   *group
 	cancel  context.CancelFunc
 	stale   bool // the probe was changed or removed meanwhile: discard the result
 }
@@ -49,18 +68,13 @@ func (p *probe) callOff() {
 	}
 }
 
-// replace takes a new checker and timing. The status stays, so that a reload
-// makes no server unknown, but the results in a row were of another check.
-func (p *probe) replace(with Probe) {
-	p.callOff()
-	p.Probe = with
-	p.counter = Counter{Status: p.counter.Status}
-}
+// place is what runs that could get in each other's way on a target share.
+func (p *probe) place() place { return place{p.key.Target, p.group} }
 
-// take counts one result. It returns the transition that the result makes, or
-// nil.
-func (p *probe) take(result Result, now time.Time) *Transition {
-	next, moved := p.counter.Next(result.Outcome, p.Timing)
+// take counts one result, at the moment that now is. It returns the
+// transition that the result makes, or nil.
+func (p *probe) take(result Result, at moment, now time.Time) *Transition {
+	next, moved := p.counter.Next(result, p.timing, at)
 	p.counter = next
 	p.last, p.lastRun = result, now
 	p.runs++
@@ -70,87 +84,106 @@ func (p *probe) take(result Result, now time.Time) *Transition {
 	if moved {
 		p.since = now
 	}
-	hard := result.Class.Hard()
-	turned := next.Status == StatusDown && result.Outcome == OutcomeFail && hard != p.hard
-	if !moved && !turned {
+	if !moved && !p.news(result) {
 		return nil
 	}
-	p.hard = hard
-	return &Transition{Key: p.Key, Status: next.Status, Result: result, At: now}
+	p.told = word{result.Outcome, result.Class.Hard(), result.Hint, result.Percent}
+	return &Transition{Key: p.key, Status: next.Status, Result: result, At: now}
+}
+
+// word is what users of a probe were last told besides its status.
+type word struct {
+	outcome Outcome
+	hard    bool
+	hint    Hint
+	percent int
+}
+
+// news tells whether a result that moves nothing says something else than the
+// last that was told. On the way from up to down, or back, nothing is.
+func (p *probe) news(r Result) bool {
+	switch p.counter.Status {
+	case StatusUp:
+		return r.Outcome.passed() && (r.Outcome != p.told.outcome || r.Percent != p.told.percent || r.Hint != p.told.hint)
+	case StatusDown:
+		return r.Outcome == OutcomeFail && r.Class.Hard() != p.told.hard
+	case StatusUnknown, StatusFalling, StatusRising:
+	}
+	return false
 }
 
 // dueFirst sets the first run of a new or changed probe: at its own place within
 // the spread, which is the same for every start.
-func (p *probe) dueFirst(now time.Time, spread time.Duration) {
-	spread = min(spread, p.Timing.Interval)
-	p.slot = time.Time{}
-	p.due = now.Add(time.Duration(p.hash % uint64(spread)))
+func (p *probe) dueFirst(now moment, spread time.Duration) {
+	spread = min(spread, p.timing.Interval)
+	p.slot = 0
+	p.due = now + time.Duration(p.hash%uint64(spread))
 }
 
-// dueNext sets the run after one that started then and has ended now. It returns
-// how many slots went by in vain.
+// missed is how many slots have gone by while a run was in flight, or held.
+func (p *probe) missed(now moment) uint64 {
+	if p.slot == 0 {
+		return 0
+	}
+	return uint64((now - p.slot) / p.interval())
+}
+
+// interval is the time between slots.
+func (p *probe) interval() time.Duration {
+	if p.counter.Status == StatusDown || p.counter.Status == StatusRising {
+		return p.timing.DownInterval
+	}
+	return p.timing.Interval
+}
+
+// dueNext sets the run after one that started then and has ended now.
 //
 // Slots are one interval apart, at a phase that follows from the hash alone: they
 // are the same after a reload, and those of many probes are spread evenly. The
 // jitter is added to a slot and not to the run before, so that it does not add
 // up. While the status is on the way there are no slots: the runs follow each
 // other at the fast interval.
-func (p *probe) dueNext(epoch, started, now time.Time) (skipped uint64) {
-	interval := p.Timing.Interval
-	if !p.slot.IsZero() {
-		skipped = uint64(now.Sub(p.slot) / interval)
-	}
+func (p *probe) dueNext(started, now moment) {
 	if p.counter.moving() {
-		p.slot = time.Time{}
-		p.due = started.Add(p.Timing.FastInterval)
-		if p.due.Before(now) {
-			p.due = now
-		}
-		return skipped
+		p.slot = 0
+		p.due = max(now, started+p.timing.FastInterval)
+		return
 	}
+	interval := p.interval()
 	phase := time.Duration(p.hash % uint64(interval))
-	first := epoch.Add(phase)
-	p.slot = first
-	if !now.Before(first) {
-		p.slot = first.Add((now.Sub(first)/interval + 1) * interval)
+	p.slot = now - (now-phase)%interval + interval
+	if now < phase {
+		p.slot = phase
 	}
-	p.due = p.slot.Add(rand.N(interval/jitterShare + 1))
-	return skipped
+	p.due = p.slot + rand.N(interval/jitterShare+1)
 }
 
-func (p *probe) state() ProbeState {
+func (p *probe) state(epoch time.Time) ProbeState {
 	s := ProbeState{
-		Key:      p.Key,
-		Timing:   p.Timing,
-		Status:   p.counter.Status,
-		Since:    p.since,
-		Passes:   p.counter.Passes,
-		Fails:    p.counter.Fails,
-		Last:     p.last,
-		LastRun:  p.lastRun,
-		Running:  p.run != nil,
-		Runs:     p.runs,
-		Failures: p.failures,
+		Key:        p.key,
+		Timing:     *p.timing,
+		Status:     p.counter.Status,
+		Since:      p.since,
+		Passes:     p.counter.Passes,
+		Fails:      p.counter.Fails,
+		Last:       p.last,
+		LastRun:    p.lastRun,
+		Running:    p.run != nil,
+		Flaps:      p.counter.Flaps,
+		Suppressed: p.counter.Suppressed,
+		Runs:       p.runs,
+		Failures:   p.failures,
+	}
+	if p.counter.Status == StatusUp || p.counter.Status == StatusFalling {
+		s.Degraded, s.Percent, s.Hint = p.told.outcome == OutcomeDegraded, p.told.percent, p.told.hint
+	}
+	if p.group != nil {
+		s.slots = p.group.slots
 	}
 	if p.index >= 0 {
-		s.NextDue = p.due
+		s.NextDue = epoch.Add(p.due)
 	}
 	return s
-}
-
-// sane makes a timing that the scheduler can work with out of any: what is
-// missing is the interval, and an interval that is missing is a second.
-func (t Timing) sane() Timing {
-	if t.Interval <= 0 {
-		t.Interval = time.Second
-	}
-	if t.FastInterval <= 0 {
-		t.FastInterval = t.Interval
-	}
-	if t.Timeout <= 0 {
-		t.Timeout = t.Interval
-	}
-	return t
 }
 
 // hashOf places a probe. Directors have names of their own, so that two of them
@@ -177,11 +210,13 @@ func mix(x uint64) uint64 {
 type queue []*probe
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
+
+func (q *queue) remove(p *probe) { heap.Remove(q, p.index) }
 
 func (q *queue) Push(x any) {
 	p := x.(*probe)

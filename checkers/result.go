@@ -14,6 +14,9 @@ type Result struct {
 	Class   Class         // why it did not pass; ClassNone when it did
 	RTT     time.Duration // from the first packet to the verdict
 	Message string        // for people, at most MaxMessage bytes
+	// Detail is what of its class a failure is, in a word that Timing.Fatal can
+	// name: the status that was answered, "503". Empty: there is no more to say.
+	Detail string
 	// Percent is how much of its weight the server should have, 1 to MaxPercent;
 	// zero: the check does not say. One that wants none gives HintDrain.
 	Percent int
@@ -50,6 +53,9 @@ const (
 	OutcomeFail
 )
 
+// passed tells whether the server is to be used.
+func (o Outcome) passed() bool { return o == OutcomePass || o == OutcomeDegraded }
+
 // Class tells why a run did not pass.
 type Class uint8
 
@@ -75,19 +81,6 @@ const (
 type Checker interface {
 	Check(ctx context.Context, target netip.AddrPort) Result
 }
-
-// Timing says how often a check runs and how many results decide.
-type Timing struct {
-	Interval     time.Duration // between runs while the state is settled
-	FastInterval time.Duration // between runs while rising or falling
-	Timeout      time.Duration // of one run
-	Rise         int           // passes in a row that raise a server
-	Fall         int           // failures in a row that lower it
-}
-
-// jitterShare is the part of the interval by which a run may start late on
-// purpose: a twentieth, that is 5 %.
-const jitterShare = 20
 
 // Key names a probe. All users of one check on one target share one probe.
 type Key struct {
@@ -120,12 +113,16 @@ const (
 )
 
 // Transition is a probe's change between unknown, up and down. A probe that
-// stays down while its failures turn from soft to hard, or back, makes one too:
-// see Class.Hard.
+// stays where it is makes one too when what it says there changes: while it is
+// down, when its failures turn from soft to hard or back (see Class.Hard); while
+// it is up, when its passes turn degraded or back, or with another Percent or
+// Hint than the last that was told. Failures on the way down tell nothing.
 type Transition struct {
 	Key    Key
 	Status Status // StatusUp or StatusDown
-	Result Result // of the run that decided
+	// Result is that of the run that decided. Its outcome goes with the status,
+	// but where Timing.OnUnknown moved the probe: then it is OutcomeUnknown.
+	Result Result
 	At     time.Time
 }
 

@@ -101,8 +101,29 @@ func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Status) UnmarshalText(text []byte) error { return parse(s, StatusRising, "status", text) }
 
-// String names the probe for people: "web on 10.0.0.11:80".
-func (k Key) String() string { return k.Check + " on " + k.Target.String() }
+// String is the policy as the configuration spells it.
+func (u OnUnknown) String() string {
+	switch u {
+	case UnknownHold:
+		return "hold"
+	case UnknownFail:
+		return "fail"
+	case UnknownPass:
+		return "pass"
+	}
+	return fmt.Sprintf("on-unknown-%d", uint8(u))
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *OnUnknown) UnmarshalText(text []byte) error { return parse(u, UnknownPass, "choice", text) }
+
+// String names the probe for people: "web on 10.0.0.11:80", "ping on 10.0.0.11".
+func (k Key) String() string {
+	if k.Target.Port() == 0 {
+		return k.Check + " on " + k.Target.Addr().String()
+	}
+	return k.Check + " on " + k.Target.String()
+}
 
 // parse sets to to the value of an enumeration, from zero to last, that has
 // the name text.

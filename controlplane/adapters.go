@@ -24,10 +24,11 @@ func (p prober) Probes() ([]api.Probe, api.Lateness) {
 			Check: s.Key.Check, Target: targetText(s.Key.Target), Status: s.Status.String(),
 			Since: s.Since.UTC(), Runs: s.Runs, Budget: s.Budget.Seconds(),
 			Timing: timing(s.Timing), Passes: s.Passes, Fails: s.Fails, Failures: s.Failures,
+			Flaps: s.Flaps, Suppressed: s.Suppressed, Degraded: s.Degraded, Percent: s.Percent, Hint: hintName(s.Hint),
 		}
 		if !s.LastRun.IsZero() {
 			probe.Last = &api.Result{
-				At: s.LastRun.UTC(), Outcome: s.Last.Outcome.String(), Class: className(s.Last.Class),
+				At: s.LastRun.UTC(), Outcome: s.Last.Outcome.String(), Class: className(s.Last.Class), Detail: s.Last.Detail,
 				RTT: s.Last.RTT.Seconds(), Message: s.Last.Message,
 			}
 		}
@@ -44,7 +45,8 @@ func (p prober) Probes() ([]api.Probe, api.Lateness) {
 func timing(t checkers.Timing) api.Timing {
 	return api.Timing{
 		Interval: t.Interval.Seconds(), FastInterval: t.FastInterval.Seconds(), Timeout: t.Timeout.Seconds(),
-		Rise: t.Rise, Fall: t.Fall,
+		DownInterval: t.DownInterval.Seconds(), Rise: t.Rise, Fall: t.Fall,
+		Fatal: t.Fatal.Names(), Window: api.Window(t.Window), Damped: t.Flap.HalfLife > 0,
 	}
 }
 
@@ -53,6 +55,13 @@ func className(c checkers.Class) string {
 		return ""
 	}
 	return c.String()
+}
+
+func hintName(h checkers.Hint) string {
+	if h == checkers.HintNone {
+		return ""
+	}
+	return h.String()
 }
 
 // datapath is the sorry engine's maps as the status sees them.

@@ -167,7 +167,11 @@ func sameDecisions(a, b state.State) bool {
 
 func (d *decider) tell(changes []state.Change) {
 	for _, c := range changes {
-		d.log.Info("changed", "kind", string(c.Kind), "name", c.Name, "from", c.From, "to", c.To, "reason", c.Reason)
+		level := slog.LevelInfo
+		if c.Step {
+			level = slog.LevelDebug
+		}
+		d.log.Log(context.Background(), level, "changed", "kind", string(c.Kind), "name", c.Name, "from", c.From, "to", c.To, "reason", c.Reason)
 		d.events.Publish(api.Event{
 			At: c.At.UTC(), Kind: string(c.Kind), Name: c.Name, From: c.From, To: c.To, Reason: c.Reason,
 		})

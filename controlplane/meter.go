@@ -144,7 +144,7 @@ func overloaded(st state.State, c config.Service, load Load) bool {
 	up := 0
 	for _, server := range pool.Serving(c) {
 		id := state.ServerID{Pool: pool.Name, Name: server.Name}
-		if st.Servers[id].Verdict != state.VerdictUp {
+		if !st.Servers[id].Verdict.Serves() {
 			continue
 		}
 		if up++; server.UpperThreshold == 0 || load.Open[id] < server.UpperThreshold {

@@ -17,27 +17,41 @@ type attempt struct {
 	what  string // what is tried, as messages begin: "connect 10.0.0.11:80"
 	begin time.Time
 	limit time.Duration // until the deadline; zero where there is none
-	trace func(time.Duration, string)
+	trace tracer
 }
 
 // Traced makes the steps of a run that ctx is given to known as they are done,
 // each with the time since the run began.
 func Traced(ctx context.Context, step func(at time.Duration, what string)) context.Context {
-	return context.WithValue(ctx, tracer{}, step)
+	return context.WithValue(ctx, tracerKey{}, tracer{time.Now(), step})
 }
 
-type tracer struct{}
+type tracerKey struct{}
 
-// step makes a step that is done known: "TLS 1.3, certificate until 2027-01-02".
-func (a attempt) step(format string, args ...any) {
-	if a.trace != nil {
-		a.trace(time.Since(a.begin), checkers.Clip(fmt.Sprintf(format, args...), checkers.MaxMessage))
+// tracer is who hears of the steps; the zero value is nobody.
+type tracer struct {
+	begin time.Time
+	step  func(time.Duration, string)
+}
+
+func (t tracer) tell(format string, args ...any) {
+	if t.step != nil {
+		t.step(time.Since(t.begin), checkers.Clip(fmt.Sprintf(format, args...), checkers.MaxMessage))
 	}
 }
 
+// tell makes a step known that is done outside an attempt: by the dialer.
+func tell(ctx context.Context, format string, args ...any) {
+	t, _ := ctx.Value(tracerKey{}).(tracer)
+	t.tell(format, args...)
+}
+
+// step makes a step that is done known: "TLS 1.3, certificate until 2027-01-02".
+func (a attempt) step(format string, args ...any) { a.trace.tell(format, args...) }
+
 func newAttempt(ctx context.Context, what string) attempt {
 	a := attempt{what: what, begin: time.Now()}
-	a.trace, _ = ctx.Value(tracer{}).(func(time.Duration, string))
+	a.trace, _ = ctx.Value(tracerKey{}).(tracer)
 	if deadline, ok := ctx.Deadline(); ok {
 		a.limit = deadline.Sub(a.begin).Round(10 * time.Millisecond)
 	}

@@ -5,9 +5,13 @@ package kind
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -25,15 +29,112 @@ type dialFunc func(ctx context.Context, target netip.AddrPort) (net.Conn, error)
 // Dial connects to a real server. The caller closes the connection: with abort
 // where nothing was sent on it, with Close where bytes were exchanged.
 func (d Dialer) Dial(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
-	// Keep-alive probes only cost system calls: a check's deadline ends it first.
-	dialer := net.Dialer{KeepAlive: -1}
-	if d.Source.IsValid() {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.Source, 0))
-	}
-	if err := d.prepare(ctx, &dialer); err != nil {
+	o, err := d.origin(ctx, target.Addr())
+	if err != nil {
 		return nil, err
 	}
-	return dialer.DialContext(ctx, "tcp", target.String())
+	conn, err := o.dial(ctx, "tcp", target)
+	if err != nil || o.Proxy == "" {
+		return conn, err
+	}
+	if _, err := conn.Write(o.Proxy.header(conn)); err != nil { // into an empty buffer: it does not wait
+		abort(conn)
+		return nil, fmt.Errorf("send the PROXY header: %w", err)
+	}
+	tell(ctx, "PROXY header %s sent", o.Proxy)
+	return conn, nil
+}
+
+// DialUDP makes a socket of UDP that sends to a real server and hears only that,
+// ICMP errors included. The caller closes it.
+func (d Dialer) DialUDP(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+	o, err := d.origin(ctx, target.Addr())
+	if err != nil {
+		return nil, err
+	}
+	return o.dial(ctx, "udp", target)
+}
+
+// ListenPacket makes a socket of UDP for the family of a real server and the way
+// to it. It hears everybody and no ICMP error, unlike that of DialUDP: for
+// libraries that bring their own protocol. The caller closes it.
+func (d Dialer) ListenPacket(ctx context.Context, target netip.AddrPort) (net.PacketConn, error) {
+	o, err := d.origin(ctx, target.Addr())
+	if err != nil {
+		return nil, err
+	}
+	return o.listenPacket(target.Addr())
+}
+
+func (o Origin) dial(ctx context.Context, network string, target netip.AddrPort) (net.Conn, error) {
+	// Keep-alive probes only cost system calls: a check's deadline ends it first.
+	dialer := net.Dialer{KeepAlive: -1}
+	switch {
+	case o.Netns != "":
+		leave, err := enter(o.Netns)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = leave() }() // where there was no socket to make ready
+		dialer.Control = o.outside(leave)
+	case o != (Origin{Proxy: o.Proxy}):
+		dialer.Control = o.ready
+	}
+	conn, err := dialer.DialContext(ctx, network, target.String())
+	if err != nil {
+		return nil, err
+	}
+	tell(ctx, "%s %s from %s", network, conn.RemoteAddr(), conn.LocalAddr())
+	return conn, nil
+}
+
+// outside is ready for a socket that was made in a namespace: its thread need
+// not stay there while the connection is made, which may take long.
+func (o Origin) outside(leave func() error) func(string, string, syscall.RawConn) error {
+	left := false
+	return func(network, address string, c syscall.RawConn) error {
+		if left { // package net tries another socket, which is not inside
+			return &fault{os.NewSyscallError("connect", unix.EADDRNOTAVAIL), noPort}
+		}
+		left = true
+		if err := leave(); err != nil {
+			return err
+		}
+		return o.ready(network, address, c)
+	}
+}
+
+func (o Origin) listenPacket(target netip.Addr) (net.PacketConn, error) {
+	family := unix.AF_INET
+	if !target.Unmap().Is4() {
+		family = unix.AF_INET6
+	}
+	fd, err := o.socket(family, unix.SOCK_DGRAM)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "udp")
+	defer func() { _ = file.Close() }() // the connection has a descriptor of its own
+	if err := o.prepare(fd); err != nil {
+		return nil, err
+	}
+	if err := o.bind(fd, false); err != nil {
+		return nil, err
+	}
+	return net.FilePacketConn(file)
+}
+
+// socket makes a socket in the origin's namespace.
+func (o Origin) socket(family, sort int) (fd int, err error) {
+	if o.Netns != "" {
+		leave, err := enter(o.Netns)
+		if err != nil {
+			return -1, err
+		}
+		defer func() { err = errors.Join(err, leave()) }()
+	}
+	fd, err = unix.Socket(family, sort|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	return fd, os.NewSyscallError("socket", err)
 }
 
 // abort closes a connection with a reset. A bare connect that ended with a FIN
@@ -65,6 +166,9 @@ func interrupt(ctx context.Context, conn net.Conn) (release func()) {
 // does not know. The kernel's word comes first: its own refusals say nothing of
 // the real server.
 func classify(err error) checkers.Class {
+	if own := new(fault); errors.As(err, &own) {
+		return checkers.ClassLocal
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		if known, ok := errnos[errno]; ok {
@@ -83,6 +187,9 @@ func classify(err error) checkers.Class {
 
 // remedy says what an operator can do about a fault of the director itself.
 func remedy(err error) string {
+	if own := new(fault); errors.As(err, &own) {
+		return own.remedy
+	}
 	var errno syscall.Errno
 	errors.As(err, &errno)
 	return errnos[errno].remedy

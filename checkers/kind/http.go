@@ -3,54 +3,59 @@
 package kind
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
-	"strings"
+	"syscall"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
 
-// What a check reads at most of an answer, in bytes. A longer header is a
-// failure; a longer body is searched as far as this.
-const (
-	maxHeader = 64 << 10
-	maxBody   = 64 << 10
-)
+// maxHeader is what a check reads at most of an answer's header, in bytes. A
+// longer one is a failure.
+const maxHeader = 64 << 10
 
 // maxPath is how much of the path a message shows, in bytes, so that room is
 // left for what went wrong.
 const maxPath = 100
 
-// httpCheck passes when the real server answers a request in HTTP/1.1 (RFC 9112)
-// with an expected status and text. Every run opens a connection of its own,
-// sends one request, follows no redirect and reads the whole answer, up to
-// maxBody: a page that stalls half way is a failure.
+// httpCheck passes when the real server answers a request in HTTP (RFC 9110)
+// as expected. Every run opens a connection of its own unless reuse is asked
+// for, sends one request, follows no redirect and reads the whole answer, up to
+// a limit: a page that stalls half way is a failure.
 //
-// It speaks to the connection itself rather than through http.Transport: the
-// steps of a run are then the steps of its failures, and no goroutine of a pool
-// outlives the run.
+// HTTP/1.1 is spoken to the connection itself rather than through
+// http.Transport: the steps of a run are then the steps of its failures, and no
+// goroutine of a pool outlives the run.
 type httpCheck struct {
-	dial   dialFunc
-	scheme string // http or https
-	method string
-	url    url.URL // path and query
-	host   string  // Host header; empty: the target
-	header http.Header
-	tls    *tls.Config // nil for http
-	status ranges
-	body   []byte // that the answer's body must contain
+	dial    dialFunc
+	dialUDP dialFunc // for HTTP/3
+	scheme  string   // http or https
+	version string   // one of the versions
+	method  string
+	url     url.URL // path and query
+	host    string  // Host header; empty: the target
+	header  http.Header
+	payload []byte  // of the request
+	secure  *secure // nil for http
+	expect  expectation
+	keep    *keeper // nil: no connection outlives its run
 }
+
+// The versions of HTTP, by their names in ALPN (RFC 7301).
+const (
+	version1  = "http/1.1"
+	version2  = "h2"
+	version2C = "h2c" // in the clear, with prior knowledge
+	version3  = "h3"
+)
 
 // Check implements Checker.
 func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
@@ -58,67 +63,90 @@ func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) checkers.R
 	shown := h.url
 	shown.RawQuery, shown.ForceQuery = "", false // results are logged, and a query may hold a password
 	a := newAttempt(ctx, h.method+" "+h.scheme+"://"+target.String()+checkers.Clip(shown.RequestURI(), maxPath))
+	if kept := h.keep.take(ctx, target); kept != nil {
+		a.step("took the connection that was kept")
+		if result, ok := h.exchange(ctx, a, kept, target, true); ok {
+			return result
+		}
+		a.step("it was dead")
+	}
+	l, result := h.open(ctx, a, target)
+	if l == nil {
+		return result
+	}
+	result, _ = h.exchange(ctx, a, l, target, false)
+	return result
+}
+
+// open connects to a target; where that fails there is a result instead.
+func (h *httpCheck) open(ctx context.Context, a attempt, target netip.AddrPort) (*line, checkers.Result) {
+	if h.version == version3 {
+		return h.openQUIC(ctx, a, target)
+	}
 	conn, err := h.dial(ctx, target)
 	if err != nil {
-		return a.unconnected(ctx, err)
+		return nil, a.unconnected(ctx, err)
 	}
-	defer func() { _ = conn.Close() }()
+	a.step("connected")
+	l := &line{conn: conn}
 	defer interrupt(ctx, conn)()
-
 	talk := conn
-	if h.tls != nil {
-		secure := tls.Client(conn, h.tlsFor(target))
-		if err := secure.Handshake(); err != nil {
-			return a.broken(ctx, explainTLS(err), checkers.ClassTLS, "connected, but no TLS handshake")
+	if h.secure != nil {
+		if l.inside, err = h.secure.handshake(a, conn, target); err != nil {
+			l.close(ctx)
+			return nil, a.broken(ctx, err, checkers.ClassTLS, "connected, but no TLS handshake")
 		}
-		defer farewell(ctx, secure)
-		talk = secure
+		talk = l.inside
 	}
-	return h.exchange(ctx, a, talk, target)
+	if h.version == version1 {
+		l.session = &http1{conn: talk}
+		return l, checkers.Result{}
+	}
+	if l.session, err = newHTTP2(talk, conn); err != nil {
+		l.close(ctx)
+		return nil, a.broken(ctx, explainHTTP(err), checkers.ClassProtocol, "connected, but no talk in HTTP/2")
+	}
+	return l, checkers.Result{}
 }
 
-// farewell tells the server that the end of the connection is meant, which
-// keeps its log clean. When the time is up the server may read no more, and
-// package tls would wait seconds for it: tls.Conn.Close must not be called.
-func farewell(ctx context.Context, conn *tls.Conn) {
-	if ctx.Err() == nil {
-		_ = conn.CloseWrite() // the verdict stands already
+// exchange makes the request on a connection, judges the answer, and keeps the
+// connection or closes it. A connection that was kept may be dead already: then
+// there is no result.
+func (h *httpCheck) exchange(ctx context.Context, a attempt, l *line, target netip.AddrPort, kept bool) (_ checkers.Result, ok bool) {
+	whole := false
+	release := l.interrupt(ctx)
+	defer func() {
+		release()
+		if !whole || ctx.Err() != nil || !h.keep.put(ctx, target, l) {
+			l.close(ctx)
+		}
+	}()
+	answer, missing, err := l.ask(h.request(ctx, target))
+	if err != nil {
+		if kept && ctx.Err() == nil {
+			return checkers.Result{}, false
+		}
+		return a.broken(ctx, explainHTTP(err), classOfTalk(err), missing), true
 	}
-}
-
-// exchange sends the request and judges the answer.
-func (h *httpCheck) exchange(ctx context.Context, a attempt, conn net.Conn, target netip.AddrPort) checkers.Result {
-	request := h.request(target)
-	if err := request.Write(conn); err != nil {
-		return a.broken(ctx, err, classOfTalk(err), "connected, but the request was not taken")
+	defer func() { _ = answer.Body.Close() }()
+	a.step("%s, status %d", answer.Proto, answer.StatusCode)
+	if !h.expect.takes(answer.StatusCode) {
+		r := a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.expect.status)
+		r.Detail = strconv.Itoa(answer.StatusCode)
+		return r, true
 	}
-	limited := &io.LimitedReader{R: conn, N: maxHeader}
-	answer, err := readAnswer(bufio.NewReader(limited), request)
-	switch {
-	case err == nil:
-	case limited.N <= 0:
-		return a.fail(checkers.ClassProtocol, "the answer's header is longer than %d bytes", maxHeader)
-	default:
-		return a.broken(ctx, explainHTTP(err), classOfTalk(err), "connected, but no answer")
-	}
-	if !h.status.contain(answer.StatusCode) {
-		return a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.status)
-	}
-
-	limited.N = math.MaxInt64 // from here on maxBody limits
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(h.expect.maxBody)+1))
 	if err != nil {
 		missing := fmt.Sprintf("status %d, but no end of the body", answer.StatusCode)
-		return a.broken(ctx, explainHTTP(err), classOfTalk(err), missing)
+		return a.broken(ctx, explainHTTP(err), classOfTalk(err), missing), true
 	}
-	if !bytes.Contains(body, h.body) {
-		return a.fail(checkers.ClassContent, "status %d, but %q is not in the body (%d bytes read)", answer.StatusCode, h.body, len(body))
-	}
-	return a.pass("status %d", answer.StatusCode)
+	whole = len(body) <= h.expect.maxBody
+	a.step("read %d bytes of the body", len(body))
+	return l.watched(h.secure, h.expect.judge(ctx, a, answer, body)), true
 }
 
 // request makes the request of one run.
-func (h *httpCheck) request(target netip.AddrPort) *http.Request {
+func (h *httpCheck) request(ctx context.Context, target netip.AddrPort) *http.Request {
 	u := h.url
 	u.Scheme = h.scheme
 	u.Host = target.String()
@@ -126,7 +154,11 @@ func (h *httpCheck) request(target netip.AddrPort) *http.Request {
 	if host == "" {
 		host = hostOf(h.scheme, target)
 	}
-	return &http.Request{Method: h.method, URL: &u, Host: host, Header: h.header, Close: true}
+	r := &http.Request{Method: h.method, URL: &u, Host: host, Header: h.header.Clone(), Close: h.version == version1 && h.keep == nil}
+	if len(h.payload) > 0 {
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(h.payload)), int64(len(h.payload))
+	}
+	return r.WithContext(ctx)
 }
 
 // hostOf is the Host header for a target that has no name: RFC 9110 section 7.2
@@ -141,21 +173,6 @@ func hostOf(scheme string, target netip.AddrPort) string {
 		return "[" + address.String() + "]"
 	}
 	return address.String()
-}
-
-// readAnswer reads the header of the final answer. Interim ones (RFC 9110
-// section 15.2) may come before it; the reader's limit bounds their number.
-func readAnswer(r *bufio.Reader, request *http.Request) (*http.Response, error) {
-	for {
-		answer, err := http.ReadResponse(r, request)
-		if err != nil {
-			return nil, err
-		}
-		final := answer.StatusCode >= 200 || answer.StatusCode == http.StatusSwitchingProtocols
-		if final {
-			return answer, nil
-		}
-	}
 }
 
 // classOfTalk is the class of an error after the handshake. In TLS 1.3 a server
@@ -176,37 +193,17 @@ func explainHTTP(err error) error {
 	return err
 }
 
+// ended tells whether an error means that the other side has closed the
+// connection, or reset it.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 // redirection says where an answer points, for the message.
 func redirection(answer *http.Response) string {
 	if location := answer.Header.Get("Location"); location != "" {
 		return fmt.Sprintf(" (to %s)", location)
 	}
 	return ""
-}
-
-// ranges are the statuses that an answer may have.
-type ranges []statusRange
-
-type statusRange struct{ low, high int }
-
-func (r ranges) contain(status int) bool {
-	for _, one := range r {
-		if one.low <= status && status <= one.high {
-			return true
-		}
-	}
-	return false
-}
-
-// String is the ranges as the configuration spells them.
-func (r ranges) String() string {
-	var all []string
-	for _, one := range r {
-		text := strconv.Itoa(one.low)
-		if one.high != one.low {
-			text += "-" + strconv.Itoa(one.high)
-		}
-		all = append(all, text)
-	}
-	return strings.Join(all, ", ")
 }

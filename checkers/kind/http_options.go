@@ -3,68 +3,146 @@
 package kind
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
 
-// httpOptions describes the options of http.
-func httpOptions() []Option {
+// requestOptions describes the options of all versions of HTTP.
+func requestOptions() []Option {
 	return []Option{
-		{Name: "method", Form: FormText, Default: http.MethodGet, Values: []string{http.MethodGet, http.MethodHead}, Doc: "The method of the request."},
+		{Name: "method", Form: FormText, Default: http.MethodGet, Doc: "The method of the request: GET, HEAD, POST or another."},
 		{Name: "path", Form: FormText, Default: "/", Doc: "The path that is asked for, with the query if there is one."},
 		{Name: "host", Form: FormText, Doc: "The Host header; without it the server's address."},
 		{Name: "headers", Form: FormMaps, Doc: "More header fields.", Options: []Option{
 			{Name: "name", Form: FormText, Doc: "The field's name."},
 			{Name: "value", Form: FormText, Doc: "Its value."},
 		}},
-		{Name: "expect", Form: FormMap, Doc: "What the answer must be like.", Options: []Option{
-			{Name: "status", Form: FormList, Default: `["200-299"]`, Doc: "The statuses that pass: single ones and ranges."},
-			{Name: "body", Form: FormText, Doc: "A text that the first 64 KiB of the body must contain."},
-		}},
+		{Name: "body", Form: FormText, Doc: "The body of the request. A header Content-Type says what it is."},
+		{Name: "body_file", Form: FormFile, Doc: "The same from a file."},
+		{Name: "auth_file", Form: FormFile, Doc: "A file with user:password for basic authentication (RFC 7617)."},
+		{Name: "max_body", Form: FormSize, Default: "64KiB", Doc: "How much of the answer's body is read: 1 to 16MiB."},
+		{Name: "weight_header", Form: FormText, Doc: "The answer's header field that holds how much of its weight the server should get, in percent: 0 to 1000. 0 drains it; without the field it gets all."},
+		expectOptions(),
 	}
 }
 
+// httpOptions describes the options of http.
+func httpOptions() []Option { return append(requestOptions(), connectionOptions(version2C)...) }
+
 // httpsOptions describes the options of https.
-func httpsOptions() []Option { return append(httpOptions(), tlsOptions()...) }
+func httpsOptions() []Option {
+	return slices.Concat(requestOptions(), connectionOptions(version2), secureOptions())
+}
+
+// connectionOptions describes how HTTP over TCP is spoken.
+func connectionOptions(second string) []Option {
+	return []Option{
+		{Name: "version", Form: FormText, Default: version1, Values: []string{version1, second}, Doc: "The version of HTTP, by its name in ALPN; no other will do."},
+		{Name: "reuse", Form: FormFlag, Default: "false", Doc: "Whether to keep the connection for the next run, if that comes within two minutes. One that has died is replaced within the run."},
+	}
+}
 
 // newHTTP makes the checker of an http check from its options.
-func newHTTP(env Env, o *options) checkers.Checker { return readHTTP(env, o, "http") }
+func newHTTP(env Env, o *options) checkers.Checker { return readHTTP(env, o, "http", version2C) }
 
 // newHTTPS makes the checker of an https check from its options.
 func newHTTPS(env Env, o *options) checkers.Checker {
-	h := readHTTP(env, o, "https")
-	h.tls = readTLS(o, h.host, "http/1.1")
+	h := readHTTP(env, o, "https", version2)
+	h.secure = readSecure(o, h.host, h.version)
+	if h.version == version2 {
+		h.secure.demandALPN()
+	}
 	return h
 }
 
-func readHTTP(env Env, o *options, scheme string) *httpCheck {
+func readHTTP(env Env, o *options, scheme, second string) *httpCheck {
+	h := readAsked(o, scheme)
+	h.dial = env.Dialer.Dial
+	h.version = o.choice("version", version1, version1, second)
+	if o.flag("reuse", false) {
+		h.keep = &keeper{}
+	}
+	return h
+}
+
+// readAsked reads what is asked and what is expected.
+func readAsked(o *options, scheme string) *httpCheck {
 	h := &httpCheck{
-		dial:   env.Dialer.Dial,
 		scheme: scheme,
 		method: readMethod(o),
 		url:    readPath(o),
 		host:   readHost(o),
 		header: readHeaders(o),
 	}
-	expect := o.in("expect")
-	h.status = readStatus(expect)
-	h.body = readBody(expect, h.method)
+	h.payload = readPayload(o)
+	addAuth(o, h.header)
+	h.expect = readExpectation(o, h.method)
 	return h
 }
 
 func readMethod(o *options) string {
 	method := o.text("method", http.MethodGet)
-	if method != http.MethodGet && method != http.MethodHead {
-		o.reject([]string{"method"}, "%q is not a method for checks: use GET or HEAD", method)
+	other := func(r rune) bool { return r < 'A' || r > 'Z' }
+	if strings.ContainsFunc(method, other) || method == http.MethodConnect {
+		o.reject([]string{"method"}, "%q is not a method for checks: use GET, HEAD, POST or another in capital letters", method)
 	}
 	return method
+}
+
+func readPayload(o *options) []byte {
+	text, file := o.text("body", ""), o.text("body_file", "")
+	if file == "" {
+		return []byte(text)
+	}
+	if text != "" {
+		o.reject([]string{"body_file"}, "and body exclude one another: remove one of the two")
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		o.reject([]string{"body_file"}, "%v", err)
+	}
+	return content
+}
+
+// addAuth adds basic authentication, where it is wanted, to a header.
+func addAuth(o *options, header http.Header) {
+	auth := readAuth(o)
+	if auth == "" {
+		return
+	}
+	if header.Get("Authorization") != "" {
+		o.reject([]string{"auth_file"}, "and a header Authorization exclude one another: remove one of the two")
+	}
+	header.Set("Authorization", "Basic "+auth)
+}
+
+// readAuth reads user:password from a file and encodes it as RFC 7617 says.
+func readAuth(o *options) string {
+	file := o.text("auth_file", "")
+	if file == "" {
+		return ""
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		o.reject([]string{"auth_file"}, "%v", err)
+		return ""
+	}
+	pair := strings.TrimRight(string(content), "\r\n")
+	if user, _, ok := strings.Cut(pair, ":"); !ok || user == "" || strings.ContainsAny(pair, "\r\n") {
+		o.reject([]string{"auth_file"}, "%s does not hold one line user:password", file) // not the line: it is secret
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString([]byte(pair))
 }
 
 func readPath(o *options) url.URL {
@@ -174,58 +252,15 @@ func badFieldName(name string) string {
 	case "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Upgrade", "Te", "Keep-Alive", "Expect":
 		return fmt.Sprintf("%s is the check's own to set: remove it", name)
 	}
+	return badToken(name)
+}
+
+// badToken says what is wrong with the name of any field, or nothing.
+func badToken(name string) string {
 	for _, r := range name {
 		if !alphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r) {
 			return fmt.Sprintf("%q is not the name of a header field: %q is not allowed", name, r)
 		}
 	}
 	return ""
-}
-
-func readStatus(expect *options) ranges {
-	var all ranges
-	list := expect.list("status")
-	for i, value := range list {
-		one, err := parseStatus(fmt.Sprint(value))
-		if err != nil {
-			expect.reject([]string{"status", strconv.Itoa(i)}, "%v", err)
-			continue
-		}
-		all = append(all, one)
-	}
-	if len(list) == 0 {
-		if _, ok := expect.values["status"].([]any); ok {
-			expect.reject([]string{"status"}, `is an empty list: give at least one, or remove it for "200-299"`)
-		}
-		return ranges{{200, 299}}
-	}
-	return all
-}
-
-// parseStatus reads "204" or "200-299".
-func parseStatus(text string) (statusRange, error) {
-	first, last, isRange := strings.Cut(text, "-")
-	if !isRange {
-		last = first
-	}
-	low, err1 := strconv.Atoi(first)
-	high, err2 := strconv.Atoi(last)
-	if err1 != nil || err2 != nil {
-		return statusRange{}, fmt.Errorf(`%q is not a status: write it as "200" or "200-299"`, text)
-	}
-	if low < 100 || high > 599 || low > high {
-		return statusRange{}, fmt.Errorf("%q is not a range of statuses: they go from 100 to 599, the lower one first", text)
-	}
-	return statusRange{low, high}, nil
-}
-
-func readBody(expect *options, method string) []byte {
-	body := expect.text("body", "")
-	switch {
-	case body != "" && method == http.MethodHead:
-		expect.reject([]string{"body"}, "cannot be expected of HEAD, whose answer has no body: use method: GET")
-	case len(body) > maxBody:
-		expect.reject([]string{"body"}, "is longer than the %d bytes that are read", maxBody)
-	}
-	return []byte(body)
 }

@@ -32,7 +32,7 @@ http {
 	client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; scgi_temp_path tmp; uwsgi_temp_path tmp;
 	server {
 		listen {{plain}};
-		listen {{tls}} ssl;
+		listen {{tls}} ssl http2;
 		ssl_certificate {{cert}};
 		ssl_certificate_key {{key}};
 		location = /healthz { return 200 "all is well\n"; }
@@ -150,9 +150,16 @@ func findNginx(t *testing.T) string {
 func startNginx(t *testing.T, binary string, id identity) (plain, secure netip.AddrPort) {
 	t.Helper()
 	plain, secure = freePort(t), freePort(t)
-	dir := t.TempDir()
 	conf := strings.NewReplacer("{{plain}}", plain.String(), "{{tls}}", secure.String(), "{{stalled}}", listen(t).target.String(),
 		"{{cert}}", id.certFile, "{{key}}", id.keyFile).Replace(nginxConf)
+	runNginx(t, binary, conf, secure)
+	return plain, secure
+}
+
+// runNginx runs nginx until the test ends, and returns when it listens at an address.
+func runNginx(t *testing.T, binary, conf string, at netip.AddrPort) {
+	t.Helper()
+	dir := t.TempDir()
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
@@ -172,10 +179,10 @@ func startNginx(t *testing.T, binary string, id identity) (plain, secure netip.A
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", secure.String())
+		conn, err := net.Dial("tcp", at.String())
 		if err == nil {
 			_ = conn.Close()
-			return plain, secure
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("nginx does not listen: %v", err)

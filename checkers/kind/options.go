@@ -172,19 +172,49 @@ func (o *options) number(key string, fallback, least, most int) int {
 	return number
 }
 
-// duration reads a time from least to most: 500ms, 2s, 1h.
+// duration reads a time from least to most: 500ms, 2s, 1h, 14d.
 func (o *options) duration(key string, fallback, least, most time.Duration) time.Duration {
 	value, ok := o.get(key)
 	if !ok {
 		return fallback
 	}
 	text, _ := value.(string)
-	d, err := time.ParseDuration(text)
+	d, err := parseDuration(text)
 	if err != nil || d < least || d > most {
 		o.reject([]string{key}, "%v is not a time from %v to %v: write it as 500ms, 2s or 1h", value, least, most)
 		return fallback
 	}
 	return d
+}
+
+// parseDuration knows whole days as well, of 24 hours each.
+func parseDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(text)
+}
+
+// size reads a number of bytes from least to most: 4096, 64KiB, 1MiB.
+func (o *options) size(key string, fallback, least, most int) int {
+	value, ok := o.get(key)
+	if !ok {
+		return fallback
+	}
+	text := fmt.Sprint(value)
+	unit := 1
+	for suffix, bytes := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
+		if number, ok := strings.CutSuffix(text, suffix); ok {
+			text, unit = strings.TrimSpace(number), bytes
+		}
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n > most/unit || n*unit < least {
+		o.reject([]string{key}, "%v is not a size from %d to %d bytes: write it as 4096, 64KiB or 1MiB", value, least, most)
+		return fallback
+	}
+	return n * unit
 }
 
 // choice reads one of a few texts.

@@ -96,27 +96,35 @@ func (test mistakeTest) run(t *testing.T) {
 	}
 }
 
+// What each kind takes, as a mistake lists it.
+const (
+	expectKeys = "body, body_regex, degraded_status, digest, headers, json, status"
+	httpKeys   = "auth_file, body, body_file, expect, headers, host, max_body, method, path, reuse, version, weight_header"
+	httpsKeys  = "auth_file, body, body_file, ca_file, cert_file, expect, expires_within, fingerprint, headers, host, key_file, max_body, method, min_version, path, reuse, sni, verify, version, weight_header"
+	tcpKeys    = "ca_file, cert_file, expires_within, fingerprint, key_file, min_version, script, sni, verify"
+)
+
 // TestOptionMistakes gives options of the wrong name or type.
 func TestOptionMistakes(t *testing.T) {
 	for _, test := range []mistakeTest{
-		{"tcp takes none", "tcp", m{"path": "/"}, []string{"path: is not an option here: there is none but port"}},
-		{"misspelt", "http", m{"pth": "/"}, []string{"pth: is not an option here: the options are expect, headers, host, method, path"}},
-		{"of https only", "http", m{"sni": "a.example"}, []string{"sni: is not an option here: the options are expect, headers, host, method, path"}},
-		{"misspelt inside", "http", m{"expect": m{"code": 200}}, []string{"expect.code: is not an option here: the options are body, status"}},
+		{"not of tcp", "tcp", m{"path": "/"}, []string{"path: is not an option here: the options are " + tcpKeys}},
+		{"misspelt", "http", m{"pth": "/"}, []string{"pth: is not an option here: the options are " + httpKeys}},
+		{"of https only", "http", m{"sni": "a.example"}, []string{"sni: is not an option here: the options are " + httpKeys}},
+		{"misspelt inside", "http", m{"expect": m{"code": 200}}, []string{"expect.code: is not an option here: the options are " + expectKeys}},
 		{"no value", "http", m{"path": nil}, []string{"path: is empty: give a value or remove it"}},
 		{"empty text", "http", m{"host": ""}, []string{"host: is empty: give a value or remove it"}},
 		{"number for text", "http", m{"path": 5}, []string{"path: 5 is not a text: put it in quotes"}},
 		{"text for flag", "https", m{"verify": "yes"}, []string{`verify: "yes" is neither true nor false`}},
 		{"text for map", "http", m{"expect": "200"}, []string{"expect: 200 is not a map: write it as {key: value}"}},
 		{"text for list", "http", m{"headers": "a"}, []string{"headers: a is not a list: write it as [...]"}},
-		{"all at once", "https", m{"method": "PUT", "path": "x", "verify": 1, "zzz": 1, "aaa": 1, "expect": m{"status": []any{"x"}, "y": 2}}, []string{
-			`method: "PUT" is not a method for checks: use GET or HEAD`,
+		{"all at once", "https", m{"method": "PUT /", "path": "x", "verify": 1, "zzz": 1, "aaa": 1, "expect": m{"status": []any{"x"}, "y": 2}}, []string{
+			`method: "PUT /" is not a method for checks: use GET, HEAD, POST or another in capital letters`,
 			`path: "x" does not begin with a slash: write it as /healthz`,
 			"verify: 1 is neither true nor false",
-			"aaa: is not an option here: the options are ca_file, expect, headers, host, method, path, sni, verify",
-			"zzz: is not an option here: the options are ca_file, expect, headers, host, method, path, sni, verify",
+			"aaa: is not an option here: the options are " + httpsKeys,
+			"zzz: is not an option here: the options are " + httpsKeys,
 			`expect.status[0]: "x" is not a status: write it as "200" or "200-299"`,
-			"expect.y: is not an option here: the options are body, status",
+			"expect.y: is not an option here: the options are " + expectKeys,
 		}},
 	} {
 		t.Run(test.name, test.run)
@@ -133,7 +141,7 @@ func TestHTTPOptionMistakes(t *testing.T) {
 		{"relative path", "http", m{"path": "healthz"}, []string{`path: "healthz" does not begin with a slash: write it as /healthz`}},
 		{"space in path", "http", m{"path": "/a b"}, []string{`path: "/a b" holds a space or a #: write them as %20 and %23`}},
 		{"bad escape in path", "http", m{"path": "/%zz"}, []string{`path: "/%zz" is not a path of a URL: parse "http://target/%zz": invalid URL escape "%zz"`}},
-		{"method", "http", m{"method": "get"}, []string{`method: "get" is not a method for checks: use GET or HEAD`}},
+		{"method", "http", m{"method": "get"}, []string{`method: "get" is not a method for checks: use GET, HEAD, POST or another in capital letters`}},
 		{"host with scheme", "http", m{"host": "http://a"}, []string{`host: "//a" is not a port: they go from 1 to 65535`}},
 		{"host with port", "http", m{"host": "a.example:99999"}, []string{`host: "99999" is not a port: they go from 1 to 65535`}},
 		{"host in another script", "http", m{"host": "bücher.example"}, []string{`host: "bücher.example" is not the name of a host: 'ü' is not allowed (a name in another script goes in its xn-- form)`}},
@@ -146,7 +154,7 @@ func TestHTTPOptionMistakes(t *testing.T) {
 		{"header smuggling", "http", m{"headers": []any{m{"name": "a", "value": "1\r\nb: 2"}}}, []string{`headers[0].value: holds a control character`}},
 		{"header not a map", "http", m{"headers": []any{"a: b"}}, []string{"headers[0]: a: b is not a map: write it as {key: value}"}},
 		{"status scalar", "http", m{"expect": m{"status": 200}}, []string{"expect.status: 200 is not a list: write it as [...]"}},
-		{"status empty list", "http", m{"expect": m{"status": []any{}}}, []string{`expect.status: is an empty list: give at least one, or remove it for "200-299"`}},
+		{"status empty list", "http", m{"expect": m{"status": []any{}}}, []string{"expect.status: is an empty list: give at least one, or remove it"}},
 		{"status words", "http", m{"expect": m{"status": []any{"200", "ok"}}}, []string{`expect.status[1]: "ok" is not a status: write it as "200" or "200-299"`}},
 		{"status backwards", "http", m{"expect": m{"status": []any{"299-200"}}}, []string{`expect.status[0]: "299-200" is not a range of statuses: they go from 100 to 599, the lower one first`}},
 		{"status beyond", "http", m{"expect": m{"status": []any{600}}}, []string{`expect.status[0]: "600" is not a range of statuses: they go from 100 to 599, the lower one first`}},
@@ -203,14 +211,14 @@ func TestOptionsTaken(t *testing.T) {
 	if got, want := h.url.RequestURI(), "//a%2Fb?q=1&r="; got != want {
 		t.Errorf("path: got %s, want %s", got, want)
 	}
-	if h.host != "shop.example:8443" || h.tls.ServerName != "origin_1.example" || !h.tls.InsecureSkipVerify {
-		t.Errorf("host %s, server name %s, verification off: %v", h.host, h.tls.ServerName, h.tls.InsecureSkipVerify)
+	if h.host != "shop.example:8443" || h.secure.config.ServerName != "origin_1.example" || !h.secure.config.InsecureSkipVerify {
+		t.Errorf("host %s, server name %s, verification off: %v", h.host, h.secure.config.ServerName, h.secure.config.InsecureSkipVerify)
 	}
-	if got, want := h.status.String(), "200-299, 401, 503"; got != want {
+	if got, want := h.expect.status.String(), "200-299, 401, 503"; got != want {
 		t.Errorf("status: got %s, want %s", got, want)
 	}
 	for status, want := range map[int]bool{199: false, 200: true, 299: true, 300: false, 401: true, 503: true, 504: false} {
-		if h.status.contain(status) != want {
+		if h.expect.status.contain(status) != want {
 			t.Errorf("status %d: want %v", status, want)
 		}
 	}
@@ -233,8 +241,8 @@ func TestHostOption(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := must(t, "https", m{"host": test.host}).(*httpCheck)
-			if h.host != test.wantHost || h.tls.ServerName != test.wantServer || h.tls.InsecureSkipVerify {
-				t.Errorf("got %s, %s, %v; want %s, %s, verified", h.host, h.tls.ServerName, h.tls.InsecureSkipVerify, test.wantHost, test.wantServer)
+			if h.host != test.wantHost || h.secure.config.ServerName != test.wantServer || h.secure.config.InsecureSkipVerify {
+				t.Errorf("got %s, %s, %v; want %s, %s, verified", h.host, h.secure.config.ServerName, h.secure.config.InsecureSkipVerify, test.wantHost, test.wantServer)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ package kind
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -55,12 +56,6 @@ const (
 	FormMaps     Form = "maps" // a list of maps
 )
 
-// Env is what checks use of the process that they run in. The zero value does
-// for those who make checks only to look at them.
-type Env struct {
-	Dialer Dialer
-}
-
 // Table is all kinds of checks, with what they need to run.
 type Table struct{ kinds []Kind }
 
@@ -87,18 +82,93 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
+	all := slices.Concat(webRows(), databaseRows(), netRows(), ownRows())
+	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// webRows are the kinds that look at connections and at what the web is told in.
+func webRows() []row {
 	return []row{
 		{
+			name: "grpc", options: grpcOptions(), build: newGRPC,
+			doc: "The server says that a service is SERVING, by the health checking protocol of gRPC.",
+		},
+		{
 			name: "http", port: 80, options: httpOptions(), build: newHTTP,
-			doc: "The server answers a request in HTTP/1.1 with an expected status and body.",
+			doc: "The server answers a request in HTTP/1.1 or HTTP/2 with an expected status and body.",
+		},
+		{
+			name: "http3", port: 443, options: http3Options(), build: newHTTP3,
+			doc: "The same by HTTP/3 over QUIC, on a port of UDP.",
 		},
 		{
 			name: "https", port: 443, options: httpsOptions(), build: newHTTPS,
 			doc: "The same inside TLS, with a certificate that is valid for the name.",
 		},
 		{
-			name: "tcp", build: newTCP,
-			doc: "The server accepts a connection. Nothing is sent.",
+			name: "tcp", options: tcpOptions(), build: newTCP,
+			doc: "The server accepts a connection. Nothing is sent, unless there is a script.",
+		},
+		{
+			name: "tls", port: 443, options: tlsCheckOptions(), build: newTLS,
+			doc: "The server completes a TLS handshake with a certificate that is valid for the name.",
+		},
+		{
+			name: "websocket", port: 80, options: webSocketOptions(), build: newWebSocket,
+			doc: "The server takes a connection as a WebSocket, and says what is expected in it.",
+		},
+	}
+}
+
+// databaseRows are the kinds that look at databases, caches and directories.
+func databaseRows() []row {
+	return []row{
+		{
+			name: "mariadb", port: 3306, options: mysqlOptions(), build: newMySQL,
+			doc: "The same as mysql.",
+		},
+		{
+			name: "memcached", port: 11211, options: memcachedOptions(), build: newMemcached,
+			doc: "The server tells its version.",
+		},
+		{
+			name: "mysql", port: 3306, options: mysqlOptions(), build: newMySQL,
+			doc: "The server takes the login and is in the state that is wanted; without a user it greets and answers a stranger, whom it may turn down.",
+		},
+		{
+			name: "postgres", port: 5432, options: postgresOptions(), build: newPostgres,
+			doc: "The server takes the login and is in the state that is wanted; without a user it asks a stranger who that is, or turns it down as unknown.",
+		},
+		{
+			name: "redis", port: 6379, options: redisOptions(), build: newRedis,
+			doc: "The server takes the login, answers PING and is in the state that is wanted.",
+		},
+		{
+			name: "valkey", port: 6379, options: redisOptions(), build: newRedis,
+			doc: "The same as redis.",
+		},
+	}
+}
+
+// ownRows are the kinds that others have written: modules and programs.
+func ownRows() []row {
+	return []row{
+		{
+			name: "coprocess", options: coprocessOptions(), build: newCoprocess,
+			doc: "A program that keeps running and is asked in frames says so.",
+		},
+		{
+			name: "exec", options: programOptions(), build: newExec,
+			doc: "A program exits with 0. A line \"weight 75\" of what it prints is the share of its weight, in percent, that the server should have; 0 drains it.",
+		},
+		{
+			name: "module", options: moduleOptions(), build: newModule,
+			doc: "A shared object says so.",
+		},
+		{
+			name: "nagios", options: nagiosOptions(), build: newNagios,
+			doc: "A plugin of Nagios exits with 0; 1 is degraded, 2 fails, 3 is unknown. The message has its text and its figures.",
 		},
 	}
 }

@@ -9,14 +9,15 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 )
 
-// tcp passes when the real server accepts a connection. It sends nothing and
-// takes the connection down with a reset.
+// tcp passes when the real server accepts a connection. Without a script it
+// sends nothing and takes the connection down with a reset.
 type tcp struct {
-	dial dialFunc
+	dial   dialFunc
+	script *script // nil: there is none
 }
 
-func newTCP(env Env, _ *options) checkers.Checker {
-	return &tcp{dial: env.Dialer.Dial}
+func newTCP(env Env, o *options) checkers.Checker {
+	return &tcp{dial: env.Dialer.Dial, script: readScript(o)}
 }
 
 // Check implements Checker.
@@ -25,6 +26,9 @@ func (t *tcp) Check(ctx context.Context, target netip.AddrPort) checkers.Result 
 	conn, err := t.dial(ctx, target)
 	if err != nil {
 		return a.unconnected(ctx, err)
+	}
+	if t.script != nil {
+		return t.script.run(ctx, a, conn, target)
 	}
 	result := a.pass("connected")
 	abort(conn)

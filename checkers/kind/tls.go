@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,78 +11,145 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
+	"time"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
+
+// tlsCheck passes when the real server completes a handshake of TLS with a
+// certificate that is good. Nothing is said inside.
+type tlsCheck struct {
+	dial   dialFunc
+	secure *secure
+}
+
+func newTLS(env Env, o *options) checkers.Checker {
+	alpn := o.texts("alpn")
+	for i, name := range alpn {
+		if len(name) > 255 {
+			o.reject([]string{"alpn", fmt.Sprint(i)}, "is longer than the 255 bytes of RFC 7301")
+		}
+	}
+	c := &tlsCheck{dial: env.Dialer.Dial, secure: readSecure(o, "", alpn...)}
+	if len(alpn) > 0 {
+		c.secure.demandALPN()
+	}
+	return c
+}
+
+// Check implements Checker.
+func (t *tlsCheck) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
+	a := newAttempt(ctx, "TLS with "+target.String())
+	conn, err := t.dial(ctx, target)
+	if err != nil {
+		return a.unconnected(ctx, err)
+	}
+	defer func() { _ = conn.Close() }()
+	defer interrupt(ctx, conn)()
+	a.step("connected")
+	inside, err := t.secure.handshake(a, conn, target)
+	if err != nil {
+		return a.broken(ctx, err, checkers.ClassTLS, "connected, but no TLS handshake")
+	}
+	result := t.secure.watch(a.pass("%s", describe(inside.ConnectionState())), inside.ConnectionState())
+	farewell(ctx, inside)
+	if err := lastWord(ctx, inside); err != nil {
+		return a.fail(checkers.ClassTLS, "%v", err)
+	}
+	return result
+}
+
+// lastWord is what a server says when its side of the handshake ends: in TLS 1.3
+// it may turn our certificate down, or the lack of one, only after our side has
+// ended. A server that says nothing is content.
+func lastWord(ctx context.Context, conn *tls.Conn) error {
+	const patience = 200 * time.Millisecond // of servers that do not hear the farewell
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer interrupt(ctx, conn)()
+	_, err := conn.Read(make([]byte, 1))
+	if op := new(net.OpError); errors.As(err, &op) && op.Op == "remote error" {
+		return explainTLS(err)
+	}
+	return nil
+}
+
+// secure is how a check speaks TLS.
+type secure struct {
+	config *tls.Config
+	// within makes a certificate that ends so soon degrade the server; zero: it
+	// is not looked at.
+	within time.Duration
+}
+
+// handshake makes a connection one in TLS. The caller gives it to farewell.
+func (s *secure) handshake(a attempt, conn net.Conn, target netip.AddrPort) (*tls.Conn, error) {
+	inside := tls.Client(conn, tlsFor(s.config, target))
+	if err := inside.Handshake(); err != nil {
+		return nil, explainTLS(err)
+	}
+	a.step("%s", describe(inside.ConnectionState()))
+	return inside, nil
+}
+
+// watch makes a pass a degraded one where the certificate ends soon.
+func (s *secure) watch(r checkers.Result, state tls.ConnectionState) checkers.Result {
+	if s == nil || s.within == 0 || r.Outcome != checkers.OutcomePass || len(state.PeerCertificates) == 0 {
+		return r
+	}
+	end := state.PeerCertificates[0].NotAfter
+	if left := time.Until(end); left < s.within {
+		r.Outcome = checkers.OutcomeDegraded
+		r.Message = checkers.Clip(fmt.Sprintf("%s, but its certificate ends on %s: renew it", r.Message, end.UTC().Format(time.DateOnly)), checkers.MaxMessage)
+	}
+	return r
+}
+
+// demandALPN makes a handshake fail where no protocol of ours is agreed on: a
+// server may ignore them all.
+func (s *secure) demandALPN() {
+	verify, wanted := s.config.VerifyConnection, s.config.NextProtos
+	s.config.VerifyConnection = func(state tls.ConnectionState) error {
+		if state.NegotiatedProtocol == "" {
+			return fmt.Errorf("the server agreed to none of the protocols %q (ALPN)", wanted)
+		}
+		if verify != nil {
+			return verify(state)
+		}
+		return nil
+	}
+}
+
+// describe tells what a handshake led to.
+func describe(state tls.ConnectionState) string {
+	text := tls.VersionName(state.Version) + ", " + tls.CipherSuiteName(state.CipherSuite)
+	if state.NegotiatedProtocol != "" {
+		text += ", ALPN " + state.NegotiatedProtocol
+	}
+	if len(state.PeerCertificates) > 0 {
+		text += ", certificate until " + state.PeerCertificates[0].NotAfter.UTC().Format(time.DateOnly)
+	}
+	return text
+}
 
 // tlsFor is the TLS configuration for one target. Where neither host nor sni
 // names the server, its certificate must be valid for its address.
-func (h *httpCheck) tlsFor(target netip.AddrPort) *tls.Config {
-	if h.tls.ServerName != "" {
-		return h.tls
+func tlsFor(config *tls.Config, target netip.AddrPort) *tls.Config {
+	if config.ServerName != "" {
+		return config
 	}
-	config := h.tls.Clone()
-	config.ServerName = target.Addr().WithZone("").String() // an address is verified, but never sent as SNI
+	config = config.Clone()
+	config.ServerName = target.Addr().Unmap().WithZone("").String() // an address is verified, but never sent as SNI
 	return config
 }
 
-// tlsOptions describes the options of all checks inside TLS.
-func tlsOptions() []Option {
-	return []Option{
-		{Name: "sni", Form: FormText, Doc: "The name that is sent, and that the certificate must be valid for; without it the host."},
-		{Name: "verify", Form: FormFlag, Default: "true", Doc: "Whether the certificate is verified."},
-		{Name: "ca_file", Form: FormFile, Doc: "The authorities to trust, in PEM form, instead of the system's."},
+// farewell tells the server that the end of the connection is meant, which
+// keeps its log clean. When the time is up the server may read no more, and
+// package tls would wait seconds for it: tls.Conn.Close must not be called.
+func farewell(ctx context.Context, conn *tls.Conn) {
+	if ctx.Err() == nil {
+		_ = conn.CloseWrite() // the verdict stands already
 	}
-}
-
-// readTLS reads the options of TLS. The name that is sent and verified is sni,
-// or else host.
-func readTLS(o *options, host string, protocols ...string) *tls.Config {
-	config := &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: protocols,
-		ServerName: bareHost(host),
-	}
-	if sni := o.text("sni", ""); sni != "" {
-		if problem := badName(sni); problem != "" {
-			o.reject([]string{"sni"}, "%s", problem)
-		}
-		config.ServerName = sni
-	}
-	verify := o.flag("verify", true)
-	config.InsecureSkipVerify = !verify // only where the operator says so
-	file := o.text("ca_file", "")
-	switch {
-	case file != "" && !verify:
-		o.reject([]string{"ca_file"}, "has no effect with verify: false: remove one of the two")
-	case verify:
-		roots, err := loadRoots(file)
-		if err != nil {
-			o.reject([]string{"ca_file"}, "%v", err)
-		}
-		config.RootCAs = roots
-	}
-	return config
-}
-
-// loadRoots reads the certificates to trust: those of a file, or else the
-// system's. Both are read now: a run may find no file descriptor left.
-func loadRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, fmt.Errorf("cannot load the system's certificate authorities: %w: name a file of your own here", err)
-		}
-		return roots, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
-	}
-	return roots, nil
 }
 
 // explainTLS adds what to do to the errors of a handshake that operators meet

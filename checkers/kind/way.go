@@ -7,10 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -38,6 +34,9 @@ func (d detour) Check(ctx context.Context, target netip.AddrPort) checkers.Resul
 	return d.Checker.Check(ctx, d.way.Service)
 }
 
+// Slots implements checkers.Limited.
+func (d detour) Slots() checkers.Slots { return checkers.SlotsOf(d.Checker) }
+
 // errand is a way and the server at its end. A context carries it from the
 // check to the dialer, past the checks of all types, which need not know.
 type errand struct {
@@ -45,31 +44,17 @@ type errand struct {
 	server netip.Addr
 }
 
-// prepare makes the dialer take the way that ctx asks for, if any.
-func (d *Dialer) prepare(ctx context.Context, dialer *net.Dialer) error {
+// detour makes packets take the way that ctx asks for, if any.
+func (o *Origin) detour(ctx context.Context) (err error) {
 	e, ok := ctx.Value(errand{}).(*errand)
 	if !ok {
 		return nil
 	}
-	source := d.Source
-	if !source.IsValid() {
-		var err error
-		if source, err = sourceTowards(e.server); err != nil {
-			return err
-		}
+	o.Mark = e.way.Mark
+	if !o.Source.IsValid() {
+		o.Source, err = sourceTowards(e.server)
 	}
-	dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
-	dialer.Control = func(_, _ string, c syscall.RawConn) error {
-		var marked error
-		err := c.Control(func(fd uintptr) {
-			marked = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(e.way.Mark))
-		})
-		if err != nil {
-			return err
-		}
-		return os.NewSyscallError("setsockopt SO_MARK", marked)
-	}
-	return nil
+	return err
 }
 
 // sourceTowards is the director's address on the way to a server. It has to be

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/maitred-lb/maitred/checkers/kind"
 	"github.com/maitred-lb/maitred/controlplane"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
@@ -49,7 +51,7 @@ SIGINT stop it and leave in the kernel what director.on_stop says.`,
 }
 
 // serve is the daemon's life.
-func (a *app) serve(ctx context.Context, log *slog.Logger) error {
+func (a *app) serve(ctx context.Context, log *slog.Logger) (err error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -57,10 +59,13 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("read WATCHDOG_USEC: %w", err)
 	}
+	env := kind.NewEnv(log)
+	defer func() { err = errors.Join(err, env.Close()) }()
+	kinds := kind.NewTable(env)
 	return controlplane.New(controlplane.Options{
 		File:    a.configFile(),
 		Version: buildVersion(),
-		Load:    func(path string) (*config.Config, error) { return config.Load(path) },
+		Load:    func(path string) (*config.Config, error) { return config.LoadWith(kinds, path) },
 		Wire:    controlplane.Wire,
 		Logger:  log,
 		Notify: func(state string) {

@@ -51,8 +51,19 @@ type Timing struct {
 	Interval     float64 `json:"interval_seconds"`
 	FastInterval float64 `json:"fast_interval_seconds"` // while results disagree with the status
 	Timeout      float64 `json:"timeout_seconds"`
+	DownInterval float64 `json:"down_interval_seconds"`
 	Rise         int     `json:"rise"`
 	Fall         int     `json:"fall"`
+
+	Fatal  []string `json:"fatal,omitempty"`  // failures that lower the server at once
+	Window Window   `json:"window,omitzero"`  // zero: there is none
+	Damped bool     `json:"damped,omitempty"` // flaps may keep it down
+}
+
+// Window lowers a server when that many of its last runs have failed.
+type Window struct {
+	Runs     int `json:"runs"`
+	Failures int `json:"failures"`
 }
 
 // Ring is how the eBPF engine shares out the new flows of a service.

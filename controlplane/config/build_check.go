@@ -10,18 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/checkers/kind"
-)
-
-// The bounds of a check's timing. An interval below the shortest would be a
-// load, not a check.
-const (
-	shortestTime = 10 * time.Millisecond
-	longestTime  = 24 * time.Hour
-	mostResults  = 1000
 )
 
 func (b builder) checks() []Check {
@@ -36,8 +26,8 @@ func (b builder) checks() []Check {
 }
 
 func (b builder) check(path string, r rawCheck) Check {
-	c := Check{Name: r.Name, Via: Via(r.Via), Service: r.Service, Timing: b.inherit(path, r.Timing)}
-	b.enum(path+".via", r.Via, "a way to a server", string(ViaDirect), string(ViaDataplane))
+	c := Check{Name: r.Name, Via: b.way(path, r), Service: r.Service, Timing: b.inherit(path, r.Timing)}
+	c.Origin = b.origin(path, c.Via, r.Origin)
 	if b.given(path+".service") && c.Via != ViaDataplane && b.ok(path+".via") {
 		b.add(path+".service", "is for via: dataplane")
 	}
@@ -60,23 +50,37 @@ func (b builder) check(path string, r rawCheck) Check {
 		return c
 	}
 	options = maps.Clone(options)
-	if value, ok := options["port"]; ok {
-		if c.Port, ok = portOption(value); !ok {
-			b.add(path+".port", "%v is not a port: 1 to 65535", value)
-		} else if c.Via == ViaDataplane {
-			b.add(path+".port", "is not for a check via the data path, which asks the first port of its service: leave it out")
-		}
-		delete(options, "port")
-	}
+	b.takePort(path, &c, row, options)
 	c.Fingerprint = fingerprint(c, options, b.files(path, options))
-	c.DefaultPort = row.DefaultPort
 	checker, err := row.New(options)
 	if err != nil {
 		b.optionErrors(path, err)
 		return c
 	}
-	c.Checker = checker
+	c.Checker = kind.From(kind.Named(checker, c.Name), c.Origin)
 	return c
+}
+
+// takePort moves the port from the options to the check.
+func (b builder) takePort(path string, c *Check, row kind.Kind, options map[string]any) {
+	c.DefaultPort, c.Portless = row.DefaultPort, row.Portless
+	if c.Portless && c.Via == ViaDataplane {
+		b.add(path, "is not for via: dataplane, which asks the first port of a service: make it via: direct")
+	}
+	value, given := options["port"]
+	if !given {
+		return
+	}
+	delete(options, "port")
+	var ok bool
+	switch c.Port, ok = portOption(value); {
+	case !ok:
+		b.add(path+".port", "%v is not a port: 1 to 65535", value)
+	case c.Portless:
+		b.add(path+".port", "is not for %s, which asks no port of a server: leave it out", c.Type)
+	case c.Via == ViaDataplane:
+		b.add(path+".port", "is not for a check via the data path, which asks the first port of its service: leave it out")
+	}
 }
 
 // files makes the names of files in the options relative to the file that names
@@ -103,7 +107,7 @@ func (b builder) files(path string, options map[string]any) map[string][]byte {
 // fingerprint identifies all that a check does, a new certificate under an old
 // name included. The text form of maps has their keys sorted.
 func fingerprint(c Check, options map[string]any, files map[string][]byte) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %s %q %#v %#v %q", c.Type, c.Port, c.Via, c.Service, options, c.Timing, files))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %s %q %q %#v %#v %q", c.Type, c.Port, c.Via, c.Service, fmt.Sprint(c.Origin), options, c.Timing, files))
 	return fmt.Sprintf("%x", sum[:16])
 }
 
@@ -124,69 +128,5 @@ func (b builder) optionErrors(path string, err error) {
 			}
 		}
 		b.add(where, "%s", option.Problem)
-	}
-}
-
-// inherit is a check's timing: its own, and the common one where it says
-// nothing.
-func (b builder) inherit(path string, own rawTiming) checkers.Timing {
-	all := b.raw.Health.Defaults
-	t := all
-	for _, key := range []struct {
-		name string
-		take func()
-	}{
-		{"interval", func() { t.Interval = own.Interval }},
-		{"fast_interval", func() { t.FastInterval = own.FastInterval }},
-		{"timeout", func() { t.Timeout = own.Timeout }},
-		{"rise", func() { t.Rise = own.Rise }},
-		{"fall", func() { t.Fall = own.Fall }},
-	} {
-		if b.given(at(path, key.name)) {
-			key.take()
-		}
-	}
-	b.timing(path, "health.defaults", t)
-	return checkers.Timing(t)
-}
-
-// timing reports values out of range, and periods that do not fit one another.
-// A value that path does not give comes from fallback.
-func (b builder) timing(path, fallback string, t rawTiming) {
-	of := func(key string) string {
-		if own := at(path, key); b.given(own) || path == fallback {
-			return own
-		}
-		return at(fallback, key)
-	}
-	interval, fast, timeout := of("interval"), of("fast_interval"), of("timeout")
-	ok := b.between(interval, t.Interval, shortestTime, longestTime)
-	fastOK := b.between(fast, t.FastInterval, shortestTime, longestTime)
-	timeoutOK := b.between(timeout, t.Timeout, shortestTime, longestTime)
-	b.count(of("rise"), t.Rise)
-	b.count(of("fall"), t.Fall)
-	if ok && fastOK && t.FastInterval > t.Interval {
-		b.tooLong(path, fast, "fast_interval", t.FastInterval, interval, t.Interval)
-	}
-	if ok && timeoutOK && t.Timeout > t.Interval {
-		b.tooLong(path, timeout, "timeout", t.Timeout, interval, t.Interval)
-	}
-}
-
-// tooLong reports a period that is longer than the interval, at the one of the
-// two that path gives.
-func (b builder) tooLong(path, own, name string, value time.Duration, intervalAt string, interval time.Duration) {
-	switch {
-	case b.given(own) && strings.HasPrefix(own, path):
-		b.add(own, "%v is longer than the interval of %v", short(value), short(interval))
-	case b.given(intervalAt) && strings.HasPrefix(intervalAt, path):
-		b.add(intervalAt, "%v is shorter than the %s of %v that is the default: give a %s as well",
-			short(interval), name, short(value), name)
-	}
-}
-
-func (b builder) count(path string, n int) {
-	if n < 1 || n > mostResults {
-		b.add(path, "%d is out of range: 1 to %d", n, mostResults)
 	}
 }

@@ -5,6 +5,7 @@ package config
 import (
 	"math"
 	"net/netip"
+	"time"
 )
 
 func (b builder) pools(checks []Check) []Pool {
@@ -19,7 +20,9 @@ func (b builder) pools(checks []Check) []Pool {
 		path := at("pools", i)
 		p := b.pool(path, r)
 		b.references(path+".checks", "check", r.Checks, known)
+		b.upWhen(path, r, &p, known)
 		b.probePorts(path, p, byName)
+		b.sources(path, p, byName)
 		pools = append(pools, p)
 		names = append(names, r.Name)
 	}
@@ -28,20 +31,25 @@ func (b builder) pools(checks []Check) []Pool {
 }
 
 func (b builder) pool(path string, r rawPool) Pool {
-	p := Pool{Name: r.Name, Checks: r.Checks}
+	p := Pool{Name: r.Name, Checks: r.Checks, Degraded: b.part(path+".degraded", r.Degraded)}
+	slow := b.slowStart(path, r.SlowStart)
 	if len(r.Servers) == 0 && b.ok(at(path, "servers")) {
 		b.missing(at(path, "servers"), "a pool has at least one server")
 	}
 	for i, server := range r.Servers {
-		p.Servers = append(p.Servers, b.server(at(path, "servers", i), server))
+		p.Servers = append(p.Servers, b.server(at(path, "servers", i), server, slow))
 	}
 	b.serverNames(path, p.Servers)
 	b.twins(path, p.Servers)
 	return p
 }
 
-func (b builder) server(path string, r rawServer) Server {
-	s := Server{Name: r.Name, Weight: r.Weight}
+// server reads a real server; slow is the slow start of its pool.
+func (b builder) server(path string, r rawServer, slow time.Duration) Server {
+	s := Server{Name: r.Name, Weight: r.Weight, SlowStart: slow}
+	if b.given(at(path, "slow_start")) {
+		s.SlowStart = b.slowStart(path, r.SlowStart)
+	}
 	s.Address = b.address(at(path, "address"), r.Address)
 	if s.Name == "" && s.Address.IsValid() && !b.given(at(path, "name")) {
 		s.Name = s.Address.String()
@@ -118,13 +126,17 @@ func (b builder) twins(path string, servers []Server) {
 // probePorts reports checks that know no port to probe on some server.
 func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 	for i, name := range p.Checks {
+		where := at(path, "checks", i)
+		if !b.given(where) {
+			where = path + ".up_when"
+		}
 		c, ok := checks[name]
-		if !ok || c.Type == "" || c.Port != 0 || c.Via == ViaDataplane {
+		if !ok || c.Type == "" || c.Port != 0 || c.Portless || c.Via == ViaDataplane {
 			continue
 		}
 		for _, s := range p.Servers {
 			if c.Target(s).Port() == 0 {
-				b.add(at(path, "checks", i), "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
+				b.add(where, "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
 					name, s.Name, c.Type)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 // Config is a whole configuration, validated: every reference resolves, every
@@ -19,6 +20,7 @@ type Config struct {
 	Pages    []Page
 	Services []Service
 	Admin    Admin
+	Guard    Guard
 
 	places  places // of keys in the files, for Problem
 	secrets secrets
@@ -84,18 +86,35 @@ const (
 	OnStopWithdraw OnStop = "withdraw"
 )
 
+// Guard freezes switching when too many servers seem to fail at once. Without
+// canaries there is none.
+type Guard struct {
+	Fraction float64       // more than this part of all servers with checks, up to 1
+	Within   time.Duration // go down in this time
+	Max      time.Duration // how long it lasts at most
+	Canaries []Canary      // and all of these fail
+}
+
+// Canary is a check of something that the director sees all servers through.
+type Canary struct {
+	Check  string
+	Target netip.Addr
+}
+
 // Check is a health check: an object of its own, which any number of pools use.
 type Check struct {
 	Name        string
 	Type        string // a row of the checkers registry
 	Port        uint16 // zero: the real server's port, else DefaultPort
 	DefaultPort uint16 // of the type; zero: it has none
+	Portless    bool   // the type asks no port of a server
 	Via         Via
 	// Service is whose address a check via the data path asks, by its name in
 	// the file: see Config.Asked. Empty otherwise.
 	Service string
+	Origin  kind.Origin // where its packets come from
 	Timing  checkers.Timing
-	Checker checkers.Checker
+	Checker checkers.Checker // from Origin already
 	// Fingerprint changes when anything above but the name does.
 	Fingerprint string
 }
@@ -106,17 +125,26 @@ type Via string
 // ViaDirect connects to the server's own address. ViaDataplane connects to the
 // address of a service as a client does, and the forwarding engine takes the
 // probe to the server that is asked: a server that does not answer for the
-// service's address is found out.
+// service's address is found out. ViaVRF connects to the server's own address by
+// the tables of a VRF, and ViaNetns from a network namespace.
 const (
 	ViaDirect    Via = "direct"
 	ViaDataplane Via = "dataplane"
+	ViaVRF       Via = "vrf"
+	ViaNetns     Via = "netns"
 )
 
-// Pool is a set of real servers and the checks that each of them must pass.
+// Pool is a set of real servers and the checks that decide on each of them.
 type Pool struct {
 	Name    string
 	Servers []Server
-	Checks  []string // names; a server needs all of them
+	Checks  []string // names, each once
+	// UpWhen tells when a server is up, of Checks; the zero value: when all pass. See
+	// When.
+	UpWhen Expr
+	// Degraded is the part of its weight that a server has whose checks pass, and one
+	// of them says degraded and not how much is left; zero: all of it.
+	Degraded float64
 }
 
 // Server is a real server.
@@ -131,6 +159,9 @@ type Server struct {
 	// UpperThreshold is how many connections the server is meant to have at most;
 	// zero: any number.
 	UpperThreshold int
+	// SlowStart is the time in which the weight of the server grows after it came up;
+	// zero: it has all of it at once.
+	SlowStart time.Duration
 	// Local tells that the server is this machine itself, at the service's own
 	// address and port: a sorry server. Address and Port are zero.
 	Local bool
@@ -182,8 +213,11 @@ func (c *Config) Check(name string) (Check, bool) {
 }
 
 // Target is where a check probes a real server: the check's own port, else the
-// server's, else the default of the check's type.
+// server's, else the default of the check's type; zero where it asks no port.
 func (k Check) Target(s Server) netip.AddrPort {
+	if k.Portless {
+		return netip.AddrPortFrom(s.Address, 0)
+	}
 	port := k.Port
 	if port == 0 {
 		port = s.Port

@@ -23,20 +23,27 @@ const maxFile = 4 << 20
 // Load reads the configuration from files in YAML, and from those that they
 // include: their lists are put one after the other. An error is of type Errors
 // and holds every mistake that was found.
+//
+// Its checks are to be looked at, not to be run: see LoadWith.
 func Load(paths ...string) (*Config, error) {
-	return machine().load(paths)
+	return LoadWith(kind.NewTable(kind.Env{}), paths...)
+}
+
+// LoadWith does the same with checks out of that table, which run in its Env.
+func LoadWith(kinds kind.Table, paths ...string) (*Config, error) {
+	return machine(kinds).load(paths)
 }
 
 // machine is a loader over this machine's files.
-func machine() loader {
+func machine(kinds kind.Table) loader {
 	return loader{
 		env:      os.LookupEnv,
 		hostname: os.Hostname,
 		now:      time.Now,
 		read:     readFile,
 		glob:     filepath.Glob,
-		types:    kind.NewTable(kind.Env{}).Names(),
-		lookup:   kind.NewTable(kind.Env{}).Lookup,
+		types:    kinds.Names(),
+		lookup:   kinds.Lookup,
 	}
 }
 

@@ -33,11 +33,11 @@ func TestMinimal(t *testing.T) {
 			Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
-		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}}},
+		Pools: []Pool{{Name: "app", Servers: []Server{{Name: "a", Address: netip.MustParseAddr("10.0.0.1"), Weight: 100}}, Degraded: 0.5}},
 		Pages: []Page{{Name: "default", Protocol: "http"}, {Name: "busy", Protocol: "http"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},
-			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
+			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1, Below: BelowSorry},
 			Sorry: Sorry{Page: "default", Linger: 10 * time.Second, Orphans: OrphansAuto},
 			Shed:  Shed{Page: "busy"},
 		}},
@@ -92,7 +92,7 @@ admin: {socket: /run/Other.sock}
 	}
 	web, _ := cfg.Check("web")
 	up, _ := cfg.Check("up")
-	wantWeb := checkers.Timing{Interval: 2 * time.Second, FastInterval: time.Second, Timeout: 1500 * time.Millisecond, Rise: 1, Fall: 5}
+	wantWeb := checkers.Timing{Interval: 2 * time.Second, FastInterval: time.Second, Timeout: 1500 * time.Millisecond, Rise: 1, Fall: 5, UnknownGrace: 30 * time.Second}
 	if web.Timing != wantWeb || web.Port != 8080 || web.Type != "http" {
 		t.Errorf("check web: %+v", web)
 	}
@@ -103,7 +103,7 @@ admin: {socket: /run/Other.sock}
 		t.Errorf("server: %+v", got)
 	}
 	shop, six, dns := cfg.Services[0], cfg.Services[1], cfg.Services[2]
-	if want := (Quorum{Min: 50, Hysteresis: 10, Percent: true}); shop.Quorum != want {
+	if want := (Quorum{Min: 50, Hysteresis: 10, Percent: true, Below: BelowSorry}); shop.Quorum != want {
 		t.Errorf("quorum %+v, want %+v", shop.Quorum, want)
 	}
 	if want := (Sorry{Orphans: OrphansDrop}); shop.Sorry != want {

@@ -5,6 +5,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
 func TestMistakesOfDirectorAndAdmin(t *testing.T) {
@@ -36,11 +38,11 @@ func TestMistakesOfChecks(t *testing.T) {
 		"odd name":       {checks("- {name: a b, tcp: {}}\n"), []string{`maitred.yaml:5: checks[0].name: "a b" is not a name: letters, digits, and . _ : -`}},
 		"long name":      {checks("- {name: " + strings.Repeat("x", 64) + ", tcp: {}}\n"), []string{"maitred.yaml:5: checks[0].name: has 64 bytes, a name has at most 63"}},
 		"name twice":     {checks("- {name: a, tcp: {}}\n- {name: a, http: {}}\n"), []string{`maitred.yaml:6: checks[1].name: "a" is given twice: first at maitred.yaml:5`}},
-		"no type":        {checks("- {name: a}\n"), []string{"maitred.yaml:5: checks[0].type: is missing: give it one of http, https, tcp, for example tcp: {}"}},
+		"no type":        {checks("- {name: a}\n"), []string{"maitred.yaml:5: checks[0].type: is missing: give it one of " + strings.Join(kind.NewTable(kind.Env{}).Names(), ", ") + ", for example tcp: {}"}},
 		"two types":      {checks("- name: a\n  http: {}\n  tcp: {}\n"), []string{"maitred.yaml:7: checks[0].tcp: is a second type beside http: a check has one"}},
 		"port":           {checks("- {name: a, tcp: {port: 65536}}\n"), []string{"maitred.yaml:5: checks[0].tcp.port: 65536 is not a port: 1 to 65535"}},
 		"port of text":   {checks("- {name: a, tcp: {port: http}}\n"), []string{"maitred.yaml:5: checks[0].tcp.port: http is not a port: 1 to 65535"}},
-		"option":         {checks("- {name: a, tcp: {path: /}}\n"), []string{"maitred.yaml:5: checks[0].tcp.path: is not an option here: there is none but port"}},
+		"option":         {checks("- {name: a, tcp: {path: /}}\n"), []string{"maitred.yaml:5: checks[0].tcp.path: is not an option here: the options are ca_file, cert_file, expires_within, fingerprint, key_file, min_version, script, sni, verify"}},
 		"option in list": {checks("- name: a\n  http:\n    headers:\n    - {name: A, value: b}\n    - {name: Host, value: b}\n"), []string{"maitred.yaml:9: checks[0].http.headers[1].name: is set by the option host"}},
 		"ca_file":        {checks("- {name: a, https: {ca_file: no.pem}}\n"), []string{`maitred.yaml:5: checks[0].https.ca_file: "no.pem" cannot be read: file does not exist`}},
 		"interval":       {checks("- {name: a, tcp: {}, interval: 1ms}\n"), []string{"maitred.yaml:5: checks[0].interval: 1ms is out of range: 10ms to 24h"}},
@@ -50,6 +52,16 @@ func TestMistakesOfChecks(t *testing.T) {
 		"short interval": {checks("- {name: a, tcp: {}, interval: 1s}\n"), []string{"maitred.yaml:5: checks[0].interval: 1s is shorter than the timeout of 2s that is the default: give a timeout as well"}},
 		"rise":           {checks("- {name: a, tcp: {}, rise: 0}\n"), []string{"maitred.yaml:5: checks[0].rise: 0 is out of range: 1 to 1000"}},
 		"fall":           {checks("- {name: a, tcp: {}, fall: -1}\n"), []string{"maitred.yaml:5: checks[0].fall: -1 is out of range: 1 to 1000"}},
+		"down interval":  {checks("- {name: a, tcp: {}, down_interval: 25h}\n"), []string{"maitred.yaml:5: checks[0].down_interval: 25h is out of range: 10ms to 24h"}},
+		"fatal":          {checks("- {name: a, tcp: {}, fatal: [refused, refuse]}\n"), []string{`maitred.yaml:5: checks[0].fatal[1]: "refuse" is not a failure: it is one of refused, timeout, unreachable, stalled, tls, protocol, status, content, module, and may have a detail: status:503`}},
+		"fatal detail":   {checks("- {name: a, tcp: {}, fatal: ['status:']}\n"), []string{`maitred.yaml:5: checks[0].fatal[0]: "status:" has no detail after the colon that a failure could have: write status:503`}},
+		"fatal local":    {checks("- {name: a, tcp: {}, fatal: [local]}\n"), []string{`maitred.yaml:5: checks[0].fatal[0]: "local" is not a failure: it is one of refused, timeout, unreachable, stalled, tls, protocol, status, content, module, and may have a detail: status:503`}},
+		"long window":    {checks("- {name: a, tcp: {}, window: {runs: 65, failures: 3}}\n"), []string{"maitred.yaml:5: checks[0].window.runs: 65 is out of range: 1 to 64, or 0 for both keys of the window to have none"}},
+		"half a window":  {checks("- {name: a, tcp: {}, window: {runs: 6}}\n"), []string{"maitred.yaml:5: checks[0].window.runs: is of no use without failures: how many of these runs lower a server"}},
+		"no runs":        {checks("- {name: a, tcp: {}, window: {failures: 6}}\n"), []string{"maitred.yaml:5: checks[0].window.failures: is of no use without runs: how many of the last are looked at"}},
+		"full window":    {checks("- {name: a, tcp: {}, window: {runs: 6, failures: 7}}\n"), []string{"maitred.yaml:5: checks[0].window.failures: 7 is out of range: 1 to the 6 runs of the window"}},
+		"flap":           {checks("- {name: a, tcp: {}, flap: {half_life: 1ms, penalty: 0, reuse: 2001}}\n"), []string{"maitred.yaml:5: checks[0].flap.half_life: 1ms is out of range: 1s to 24h", "maitred.yaml:5: checks[0].flap.penalty: 0 is out of range: 1 to 1000000", "maitred.yaml:5: checks[0].flap.reuse: 2001 is out of range: 1 to 2000"}},
+		"on unknown":     {checks("- {name: a, tcp: {}, on_unknown: down, unknown_grace: -1s}\n"), []string{`maitred.yaml:5: checks[0].on_unknown: "down" is not what unknown can count as: one of hold, fail, pass`, "maitred.yaml:5: checks[0].unknown_grace: -1s is out of range: 0s to 24h"}},
 		"defaults, once": {checks("- {name: a, tcp: {}}\n- {name: b, tcp: {}}\n") + "health: {defaults: {timeout: 9s, fall: 0}}\n", []string{"maitred.yaml:7: health.defaults.fall: 0 is out of range: 1 to 1000", "maitred.yaml:7: health.defaults.timeout: 9s is longer than the interval of 5s"}},
 	})
 }

@@ -53,29 +53,74 @@ type rawFullNAT struct {
 
 type rawHealth struct {
 	Defaults rawTiming `mapstructure:"defaults"`
+	Guard    rawGuard  `mapstructure:"guard"`
+}
+
+type rawGuard struct {
+	Canary   []rawCanary   `mapstructure:"canary"`
+	Fraction string        `mapstructure:"fraction"` // as in "50%"
+	Within   time.Duration `mapstructure:"within"`
+	Max      time.Duration `mapstructure:"max"`
+}
+
+type rawCanary struct {
+	Check  string `mapstructure:"check"`
+	Target string `mapstructure:"target"`
 }
 
 type rawTiming struct {
 	Interval     time.Duration `mapstructure:"interval"`
 	FastInterval time.Duration `mapstructure:"fast_interval"`
+	DownInterval time.Duration `mapstructure:"down_interval"`
 	Timeout      time.Duration `mapstructure:"timeout"`
 	Rise         int           `mapstructure:"rise"`
 	Fall         int           `mapstructure:"fall"`
+	Fatal        []string      `mapstructure:"fatal"`
+	Window       rawWindow     `mapstructure:"window"`
+	Flap         rawFlap       `mapstructure:"flap"`
+	OnUnknown    string        `mapstructure:"on_unknown"`
+	UnknownGrace time.Duration `mapstructure:"unknown_grace"`
+}
+
+type rawWindow struct {
+	Runs     int `mapstructure:"runs"`
+	Failures int `mapstructure:"failures"`
+}
+
+type rawFlap struct {
+	Penalty  int           `mapstructure:"penalty"`
+	HalfLife time.Duration `mapstructure:"half_life"`
+	Suppress int           `mapstructure:"suppress"`
+	Reuse    int           `mapstructure:"reuse"`
 }
 
 type rawCheck struct {
 	Name    string    `mapstructure:"name"`
 	Via     string    `mapstructure:"via"`
 	Service string    `mapstructure:"service"`
+	Origin  rawOrigin `mapstructure:",squash"`
 	Timing  rawTiming `mapstructure:",squash"`
 	// Types holds one key, the type of the check, with its options.
 	Types map[string]any `mapstructure:",remain"`
 }
 
+type rawOrigin struct {
+	Source        string `mapstructure:"source"`
+	SourcePorts   string `mapstructure:"source_ports"` // as in "20000-29999"
+	Mark          string `mapstructure:"mark"`         // as in "0x10"
+	Device        string `mapstructure:"device"`
+	VRF           string `mapstructure:"vrf"`
+	Netns         string `mapstructure:"netns"`
+	ProxyProtocol string `mapstructure:"proxy_protocol"`
+}
+
 type rawPool struct {
-	Name    string      `mapstructure:"name"`
-	Servers []rawServer `mapstructure:"servers"`
-	Checks  []string    `mapstructure:"checks"`
+	Name      string        `mapstructure:"name"`
+	Servers   []rawServer   `mapstructure:"servers"`
+	Checks    []string      `mapstructure:"checks"`
+	UpWhen    string        `mapstructure:"up_when"`
+	Degraded  string        `mapstructure:"degraded"` // as in "50%"
+	SlowStart time.Duration `mapstructure:"slow_start"`
 }
 
 type rawServer struct {
@@ -85,7 +130,8 @@ type rawServer struct {
 	Weight  int    `mapstructure:"weight"`
 	MTU     int    `mapstructure:"mtu"`
 
-	UpperThreshold int `mapstructure:"upper_threshold"`
+	UpperThreshold int           `mapstructure:"upper_threshold"`
+	SlowStart      time.Duration `mapstructure:"slow_start"`
 }
 
 type rawService struct {
@@ -113,6 +159,7 @@ type rawTunnel struct {
 type rawQuorum struct {
 	Min        string `mapstructure:"min"`
 	Hysteresis string `mapstructure:"hysteresis"`
+	Below      string `mapstructure:"below"`
 }
 
 type rawSorry struct {

@@ -2,12 +2,16 @@
 
 package config
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/maitred-lb/maitred/checkers/kind"
+)
 
 // Socket returns admin.socket, or its default, of a configuration that may have
 // mistakes elsewhere: whoever speaks to a daemon needs no more of it. The error
 // is of type Errors and says why the socket cannot be known.
-func Socket(path string) (string, error) { return machine().socket(path) }
+func Socket(path string) (string, error) { return machine(kind.NewTable(kind.Env{})).socket(path) }
 
 func (l loader) socket(path string) (string, error) {
 	r := newReport()

@@ -24,7 +24,7 @@ func countServers(s State, c config.Service, name string) tally {
 		t.total++
 		t.weightInTotal += server.Weight
 		switch s.Servers[ServerID{Pool: pool.Name, Name: server.Name}].Verdict {
-		case VerdictUp:
+		case VerdictUp, VerdictDegraded:
 			t.up++
 			t.upWeight += server.Weight
 		case VerdictUnknown:

@@ -5,94 +5,80 @@ package state
 import (
 	"time"
 
-	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
-// decideServers gives every server of the new configuration its verdict.
-func decideServers(old, next State, now time.Time) map[ServerID]Server {
-	servers := map[ServerID]Server{}
-	for _, pool := range next.Config.Pools {
-		checks := poolChecks(next.Config, pool)
+// decideServers gives every server of the new configuration its verdict: first what
+// its checks say, and then, where all of that may be the director's own fault or an
+// operator has decided, what is in force.
+func (s *State) decideServers(old State, now time.Time) {
+	s.Servers = map[ServerID]Server{}
+	for _, pool := range s.Config.Pools {
+		checks := poolChecks(s.Config, pool)
 		for _, c := range pool.Servers {
 			id := ServerID{Pool: pool.Name, Name: c.Name}
-			s := Server{ID: id, Config: c, Since: now}
-			s.Verdict, s.Reason = judge(next.Probes, checks, c)
-			was, known := old.Servers[id]
-			if known && sameHost(was.Config, c) {
-				s = settle(was, s)
-			}
-			if s.Verdict == VerdictUp {
-				s.Weight = c.Weight
-			}
-			servers[id] = s
+			server := Server{ID: id, Config: c, Probed: len(checks) > 0, Override: s.ServerOverrides[id]}
+			server.Own, server.OwnReason = s.judge(pool.When(), checks, c)
+			server.fall(predecessor(old, id, c), now)
+			s.Servers[id] = server
 		}
 	}
-	return servers
-}
-
-// judge asks all checks of a server. A failure decides at once: it is known
-// whatever the missing results will be. The worst failure names the reason.
-func judge(probes map[checkers.Key]Probe, checks []config.Check, c config.Server) (Verdict, string) {
-	if len(checks) == 0 {
-		return VerdictUp, "no checks"
-	}
-	verdict, reason := VerdictUp, "all checks pass"
-	for _, check := range checks {
-		p := probes[probeKey(check, c)]
-		v := p.verdict()
-		if severity(v) <= severity(verdict) {
-			continue
-		}
-		verdict, reason = v, check.Name+": "+p.Message
-		if v == VerdictUnknown {
-			reason = check.Name + ": no result yet"
+	s.Guard = s.decideGuard(old.Guard, now)
+	for _, pool := range s.Config.Pools {
+		checks := poolChecks(s.Config, pool)
+		for _, c := range pool.Servers {
+			id := ServerID{Pool: pool.Name, Name: c.Name}
+			server, was := s.Servers[id], predecessor(old, id, c)
+			server.settle(was, s.Guard, now)
+			server.warm(was, now)
+			server.weigh(s.factors(pool, checks, c), now)
+			s.Servers[id] = server
 		}
 	}
-	return verdict, reason
 }
 
-// verdict is what a probe alone says of its server.
-func (p Probe) verdict() Verdict {
-	switch p.Status {
-	case checkers.StatusUp, checkers.StatusFalling:
-		return VerdictUp
-	case checkers.StatusDown, checkers.StatusRising:
-		if p.Class.Hard() {
-			return VerdictDown
-		}
-		return VerdictDrain
-	case checkers.StatusUnknown:
+// predecessor is the server that was checked under that name before. One that a reload
+// brings has yet to warm up.
+func predecessor(old State, id ServerID, c config.Server) Server {
+	was, known := old.Servers[id]
+	if known && sameHost(was.Config, c) {
+		return was
 	}
-	return VerdictUnknown
+	return Server{Cold: len(old.Servers) > 0}
 }
 
-// severity orders verdicts: which one wins among the checks of a server.
-func severity(v Verdict) int {
-	switch v {
-	case VerdictUp:
-		return 0
-	case VerdictUnknown:
-		return 1
-	case VerdictDrain:
-		return 2
-	case VerdictDown:
-		return 3
+// fall keeps what the checks said before where they have nothing new to say: one that
+// a reload has brought says nothing until its first result, and must not take a live
+// server out of service by that. It notes when they took it from service.
+func (s *Server) fall(was Server, now time.Time) {
+	if s.Own == VerdictUnknown && was.Own.Serves() {
+		s.Own, s.OwnReason = was.Own, s.OwnReason+", stays "+was.Own.String()
 	}
-	return 0
+	switch {
+	case !s.Own.fails():
+	case was.Own.Serves():
+		s.Fell, s.Before = now, was.Own
+	default:
+		s.Fell, s.Before = was.Fell, was.Before
+	}
 }
 
-// settle keeps what was decided before where there is nothing new to say: a
-// check that a reload has brought says nothing until its first result, and must
-// not take a live server out of service by that.
-func settle(was, s Server) Server {
-	if s.Verdict == VerdictUnknown && was.Verdict == VerdictUp {
-		s.Verdict, s.Reason = VerdictUp, s.Reason+", stays up"
+// settle puts together what an operator, the guard and the checks say, in that order.
+func (s *Server) settle(was Server, g Guard, now time.Time) {
+	s.Verdict, s.Reason = s.Own, s.OwnReason
+	if s.Held = g.holds(*s); s.Held {
+		s.Verdict, s.Reason = s.Before, "held as it was, switching is frozen; "+s.OwnReason
 	}
-	if s.Verdict == was.Verdict {
+	if v, decided := s.Override.verdict(); decided {
+		s.Verdict = v
+	}
+	if !s.Override.none() {
+		s.Reason = s.Override.said() + "; " + s.Reason
+	}
+	s.Since = now
+	if s.Verdict == was.Verdict && !was.Since.IsZero() {
 		s.Since = was.Since
 	}
-	return s
 }
 
 // sameHost tells whether a server of a new configuration is the one that was

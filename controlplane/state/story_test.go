@@ -31,8 +31,9 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // and one script named "story", whose lines are
 //
 //	[+DURATION] load FILE [ADDRESS=MODE of a row that the kernel holds]...
-//	[+DURATION] probe CHECK@TARGET up|down [CLASS] ["MESSAGE"]
+//	[+DURATION] probe CHECK@TARGET up|degraded|down [CLASS] [percent=N] [hint=drain|maint] ["MESSAGE"]
 //	[+DURATION] override SERVICE on|off|shed|auto [shed=PART] [page=NAME]
+//	[+DURATION] server POOL/NAME up|drain|maint|auto [weight=PART] [for=DURATION]
 //	[+DURATION] measure SERVICE [connections=N] [new=N] [overloaded=true]
 //	[+DURATION] tick
 //	next
@@ -149,6 +150,8 @@ func (p *player) step(line string) ([]string, error) {
 		return p.apply(state.Probed{Transition: t})
 	case "override":
 		return p.apply(parseOverride(strings.Fields(rest), p.now))
+	case "server":
+		return p.apply(parseServerOverride(strings.Fields(rest), p.now))
 	case "measure":
 		return p.apply(parseMeasured(strings.Fields(rest)))
 	case "tick":
@@ -202,6 +205,9 @@ func dump(s state.State) []string {
 		if c, _ := s.Config.Service(name); v.Page != c.Sorry.Page {
 			extra = " page " + v.Page
 		}
+		if v.All {
+			extra += " by all"
+		}
 		if v.Shed > 0 {
 			extra += fmt.Sprintf(" sheds %.2f", v.Shed)
 		}
@@ -244,7 +250,13 @@ func parseTransition(text string, now time.Time) (checkers.Transition, error) {
 		Key: checkers.Key{Check: check, Target: addr}, Status: checkers.StatusUp, At: now,
 		Result: checkers.Result{Outcome: checkers.OutcomePass, Message: message},
 	}
-	if words[1] == "down" {
+	o := parseOptions(words[2:])
+	t.Result.Percent = o.int("percent", 0)
+	t.Result.Hint = map[string]checkers.Hint{"drain": checkers.HintDrain, "maint": checkers.HintMaint}[o["hint"]]
+	switch words[1] {
+	case "degraded":
+		t.Result.Outcome = checkers.OutcomeDegraded
+	case "down":
 		class, ok := classes[words[2]]
 		if !ok {
 			return t, fmt.Errorf("no class %q", words[2])

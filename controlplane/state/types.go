@@ -19,6 +19,9 @@ type State struct {
 	Services map[string]Service
 	// Overrides are what operators have decided, by the service's name in the file.
 	Overrides map[string]Override
+	// ServerOverrides are what they have decided of real servers.
+	ServerOverrides map[ServerID]ServerOverride
+	Guard           Guard
 	// Loads are what services had to carry when it was measured last, by name.
 	Loads map[string]Load
 }
@@ -54,7 +57,10 @@ type Load struct {
 // Probe is the last verdict of one check on one target.
 type Probe struct {
 	Status  checkers.Status // StatusUnknown, StatusUp or StatusDown
+	Outcome checkers.Outcome
 	Class   checkers.Class
+	Percent int // of its weight that the server should have; zero: the check does not say
+	Hint    checkers.Hint
 	Message string
 	Since   time.Time
 }
@@ -68,16 +74,23 @@ func (id ServerID) String() string { return id.Pool + "/" + id.Name }
 // Verdict is the state of a real server.
 type Verdict uint8
 
-// The verdicts. VerdictUnknown: not all of its checks have had a result yet and
-// none has failed. VerdictDrain: a check fails, but the host still accepts
-// connections: new ones go elsewhere, open ones are kept. VerdictDown: it does
-// not.
+// The verdicts. VerdictUnknown: too few of its checks have had a result yet to
+// decide. VerdictDegraded: up, with less weight. VerdictDrain: its checks say no,
+// but the host still accepts connections: new ones go elsewhere, open ones are
+// kept. VerdictDown: it does not.
 const (
 	VerdictUnknown Verdict = iota
 	VerdictUp
+	VerdictDegraded
 	VerdictDrain
 	VerdictDown
 )
+
+// Serves tells whether a server of this verdict gets new connections.
+func (v Verdict) Serves() bool { return v == VerdictUp || v == VerdictDegraded }
+
+// fails tells whether it is known that it gets none.
+func (v Verdict) fails() bool { return v == VerdictDrain || v == VerdictDown }
 
 // String names the verdict as operators read it.
 func (v Verdict) String() string {
@@ -86,6 +99,8 @@ func (v Verdict) String() string {
 		return "unknown"
 	case VerdictUp:
 		return "up"
+	case VerdictDegraded:
+		return "degraded"
 	case VerdictDrain:
 		return "drain"
 	case VerdictDown:
@@ -99,9 +114,23 @@ type Server struct {
 	ID      ServerID
 	Config  config.Server
 	Verdict Verdict
-	Weight  int    // effective; zero unless up
-	Reason  string // the check that decided and what it said
+	Weight  int     // effective; zero unless it serves
+	Factors Factors // what the weight comes from
+	Reason  string  // the check that decided and what it said
 	Since   time.Time
+	// Own is what its checks alone say, whoever says otherwise, and Before what they
+	// said before they took it from service, which was when it Fell; zero: they did
+	// not.
+	Own, Before Verdict
+	OwnReason   string
+	Fell        time.Time
+	Probed      bool // it has checks
+	Held        bool // by the guard
+	Override    ServerOverride
+	// Cold tells that it has not served lately: when it does its slow start begins.
+	Cold bool
+	Ramp time.Time // when its slow start began; zero: it is not in one
+	Step time.Time // when its weight grows next; zero: it does not
 }
 
 // Mode is the state of a virtual service.
@@ -152,6 +181,7 @@ type Service struct {
 	// in ModeLinger, and in ModeBackup after a time of the page; else zero.
 	LingerUntil time.Time
 	Page        string   // name of the page in force, to be shown now or in the next outage; empty: none
+	All         bool     // its servers get new connections whatever their checks say: it is below its quorum
 	Shed        float64  // only in ModeShed: the part of new connections that get the page
 	Override    Override // in force
 	// Own is what its own servers alone would make of it, whoever says otherwise:
@@ -212,6 +242,7 @@ type Change struct {
 	Name     string // service, or pool/server
 	From, To string // both empty: the reason says it all
 	Reason   string
+	Step     bool // one of many alike, of which the first and the last are worth a line in a log
 }
 
 // Kind is what a Change is about.
@@ -222,4 +253,5 @@ const (
 	KindServer  Kind = "server"
 	KindService Kind = "service"
 	KindConfig  Kind = "config"
+	KindGuard   Kind = "guard"
 )

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
+)
+
+func (a *app) config() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Print what may be in a configuration: for editors, or for people",
+	}
+	c.AddCommand(
+		&cobra.Command{
+			Use:   "schema",
+			Short: "Print a JSON Schema, by which editors complete and explain keys",
+			Args:  cobra.NoArgs,
+			RunE: does(func(context.Context, []string) error {
+				text, err := config.Schema()
+				if err != nil {
+					return err
+				}
+				_, err = a.Stdout.Write(text)
+				return err
+			}),
+		},
+		&cobra.Command{
+			Use:   "reference",
+			Short: "Print a configuration that has every key, each with a comment",
+			Args:  cobra.NoArgs,
+			RunE: does(func(context.Context, []string) error {
+				_, err := io.WriteString(a.Stdout, config.Reference())
+				return err
+			}),
+		},
+	)
+	return c
+}
