@@ -32,8 +32,8 @@ LINT       := go tool -modfile=tools/lint/go.mod golangci-lint
 
 all: build ## the same as build
 
-build: ## bin/maitred, one static program
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/maitred
+build: ## bin/maitred, one static program, and the host of modules that are shared objects
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/maitred ./cmd/maitred-module-host
 
 generate: ## compile bpf/ with clang-19
 	go generate ./bpf

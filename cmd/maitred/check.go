@@ -92,7 +92,11 @@ not be run, which says nothing of the server.`,
 // tryCheck runs a check once. An outcome other than a pass is a failure of the
 // command, of which all is told.
 func (a *app) tryCheck(ctx context.Context, name, server, output string) (err error) {
-	env := kind.NewEnv()
+	log, err := a.logger("warn", "text") // of modules
+	if err != nil {
+		return err
+	}
+	env := kind.NewEnv(log)
 	defer func() { err = errors.Join(err, env.Close()) }()
 	cfg, err := a.loadConfigWith(kind.NewTable(env), a.configFile())
 	if err != nil {
