@@ -113,6 +113,10 @@ func webRows() []row {
 func databaseRows() []row {
 	return []row{
 		{
+			name: "ldap", port: 389, options: ldapOptions(), build: newLDAP,
+			doc: "The directory takes the bind and finds an entry.",
+		},
+		{
 			name: "mariadb", port: 3306, options: mysqlOptions(), build: newMySQL,
 			doc: "The same as mysql.",
 		},
