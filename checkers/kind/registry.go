@@ -82,7 +82,7 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
-	all := slices.Concat(webRows(), databaseRows())
+	all := slices.Concat(webRows(), databaseRows(), brokerRows())
 	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
 	return all
 }
@@ -125,6 +125,10 @@ func databaseRows() []row {
 			doc: "The server tells its version.",
 		},
 		{
+			name: "mongo", port: 27017, options: mongoOptions(), build: newMongo,
+			doc: "The server answers hello and is a primary, a secondary or a router.",
+		},
+		{
 			name: "mysql", port: 3306, options: mysqlOptions(), build: newMySQL,
 			doc: "The server takes the login and is in the state that is wanted; without a user it greets and answers a stranger, whom it may turn down.",
 		},
@@ -139,6 +143,24 @@ func databaseRows() []row {
 		{
 			name: "valkey", port: 6379, options: redisOptions(), build: newRedis,
 			doc: "The same as redis.",
+		},
+	}
+}
+
+// brokerRows are the kinds that look at brokers of messages, at calls and logins.
+func brokerRows() []row {
+	return []row{
+		{
+			name: "mqtt", port: 1883, options: mqttOptions(), build: newMQTT,
+			doc: "The broker takes a client.",
+		},
+		{
+			name: "radius", port: 1812, options: radiusOptions(), build: newRadius,
+			doc: "The server answers for a user as is expected; without a user it answers Status-Server (RFC 5997).",
+		},
+		{
+			name: "sip", port: 5060, options: sipOptions(), build: newSIP,
+			doc: "The server answers OPTIONS with an expected status.",
 		},
 	}
 }
