@@ -151,6 +151,14 @@ func databaseRows() []row {
 func brokerRows() []row {
 	return []row{
 		{
+			name: "amqp", port: 5672, options: amqpOptions(), build: newAMQP,
+			doc: "The broker greets in AMQP 0-9-1, and lets the user open a virtual host.",
+		},
+		{
+			name: "kafka", port: 9092, options: kafkaOptions(), build: newKafka,
+			doc: "The broker answers, knows enough others, and leaders for the topic.",
+		},
+		{
 			name: "mqtt", port: 1883, options: mqttOptions(), build: newMQTT,
 			doc: "The broker takes a client.",
 		},
