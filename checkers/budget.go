@@ -23,47 +23,85 @@ func (t Timing) budget(wait time.Duration) time.Duration {
 
 // Budgets is the detection budget of each probe where the scheduler runs all of
 // these: as Timing.Budget, and before each run a place among the PerTarget on
-// the target, which those before it take for as long as their timeouts.
+// the target, and a slot where it is Limited, which those before it take for as
+// long as their timeouts.
 func Budgets(probes []Probe) map[Key]time.Duration {
-	lines := newLines(len(probes), func(i int) (Key, Timing) { return probes[i].Key, probes[i].Timing })
+	of := func(p *Probe) member { return member{p.Key.Target, SlotsOf(p.Checker), &p.Timing} }
+	crowd := newCrowd(len(probes), func(i int) member { return of(&probes[i]) })
 	budgets := make(map[Key]time.Duration, len(probes))
 	for _, p := range probes {
-		budgets[p.Key] = lines.budget(p.Key, p.Timing)
+		budgets[p.Key] = crowd.budget(of(&p))
 	}
 	return budgets
 }
 
-// lines holds, for each target, what its probes take when all of them stall.
-type lines map[netip.AddrPort]line
+// member is a probe as its budget sees it.
+type member struct {
+	target netip.AddrPort
+	slots  Slots
+	timing *Timing
+}
 
-type line struct {
+// crowd is all probes, by what they wait for.
+type crowd struct {
+	places map[spot]load
+	groups map[string]load
+}
+
+// spot is a target as the runs of one group see it.
+type spot struct {
+	target netip.AddrPort
+	group  string
+}
+
+// load is what the probes that wait for the same take when all of them stall.
+type load struct {
 	probes       int
 	sum, longest time.Duration // of the timeouts
+	most         int           // in flight at once
 }
 
-// newLines makes the lines of n probes.
-func newLines(n int, at func(i int) (Key, Timing)) lines {
-	all := make(lines)
+// newCrowd makes the crowd of n probes.
+func newCrowd(n int, at func(i int) member) crowd {
+	c := crowd{make(map[spot]load), make(map[string]load)}
 	for i := range n {
-		key, timing := at(i)
-		l := all[key.Target]
-		l.probes++
-		l.sum += timing.Timeout
-		l.longest = max(l.longest, timing.Timeout)
-		all[key.Target] = l
+		m := at(i)
+		s := spot{m.target, m.slots.Group}
+		c.places[s] = c.places[s].with(m.timing.Timeout, PerTarget)
+		if g := m.slots.Group; g != "" {
+			c.groups[g] = c.groups[g].with(m.timing.Timeout, max(m.slots.Most, 1))
+		}
 	}
-	return all
+	return c
 }
 
-func (l lines) budget(key Key, t Timing) time.Duration {
-	return t.budget(l[key.Target].wait(t.Timeout))
+func (l load) with(timeout time.Duration, most int) load {
+	if l.probes > 0 {
+		most = min(most, l.most)
+	}
+	return load{l.probes + 1, l.sum + timeout, max(l.longest, timeout), most}
 }
 
-// wait is how long a run waits for its place at most. Whoever is before it is
+// budget is a probe's where each run waits as long as it has to at most: for its
+// place, which those before it keep while they wait for a slot, and for its own
+// slot.
+func (c crowd) budget(m member) time.Duration {
+	g := c.groups[m.slots.Group]
+	slot := g.wait(0)
+	l := c.places[spot{m.target, m.slots.Group}]
+	l.longest += slot
+	l.sum += time.Duration(l.probes) * slot
+	return m.timing.budget(l.wait(m.timing.Timeout+slot) + slot)
+}
+
+// wait is how long a run waits for its turn at most. Whoever is before it is
 // there once, in flight or in the line, and all places are taken as long as it
 // waits: so it waits for no more than its share of all others' timeouts, nor
 // for more rounds of the longest than the others fill.
-func (l line) wait(own time.Duration) time.Duration {
-	rounds := time.Duration((l.probes - 1) / PerTarget)
-	return min(rounds*l.longest, (l.sum-own)/PerTarget)
+func (l load) wait(own time.Duration) time.Duration {
+	if l.probes <= l.most {
+		return 0
+	}
+	rounds := time.Duration((l.probes - 1) / l.most)
+	return min(rounds*l.longest, (l.sum-own)/time.Duration(l.most))
 }

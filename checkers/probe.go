@@ -3,6 +3,7 @@
 package checkers
 
 import (
+	"container/heap"
 	"context"
 	"hash/fnv"
 	"math/rand/v2"
@@ -12,17 +13,28 @@ import (
 // probe is a Probe with its state. Its shard's lock guards it.
 //
 // It is in one of three places: in the shard's queue (index is not negative), in
-// its target's line of waiting probes, or in flight (run is set).
+// a line of waiting probes, or in flight (run is set).
 type probe struct {
-	Probe
-	hash uint64 // of key and seed: the probe's place in time
+	key         Key
+	checker     Checker
+	timing      *Timing // many probes have the same
+	fingerprint string
+	hash        uint64 // of key and seed: the probe's place in time
+	group       *group // nil: it is not Limited
 
-	due   time.Time
-	slot  time.Time // that the next run, or the one in flight, serves; zero where none
-	index int       // in the queue; -1 outside it
+	due   moment
+	slot  moment // that the next run, or the one in flight, serves; zero where none
+	index int    // in the queue; -1 outside it
 	run   *run
+	held  bool // the next run had to wait in a line
 	gone  bool // removed while in flight; it stays until the run returns
+	spent bool // the last run counted for nothing because the director had stood still
 
+	record
+}
+
+// record is what a probe's runs have brought.
+type record struct {
 	counter  Counter
 	told     word
 	since    time.Time
@@ -32,11 +44,18 @@ type probe struct {
 	failures uint64
 }
 
+// moment is a time since the scheduler's epoch, by the monotonic clock: whoever
+// sets the wall clock moves none.
+type moment = time.Duration
+
 // run is one run in flight.
 type run struct {
-	started time.Time
+	started moment
 	late    time.Duration // after it was due
-	held    bool          // it is late because it waited for its place on the target
+	held    bool          // it is late because it waited in a line
+	lost    time.Duration // see pulse: when it started
+	at      place
+	group   *group
 	cancel  context.CancelFunc
 	stale   bool // the probe was changed or removed meanwhile: discard the result
 }
@@ -49,18 +68,13 @@ func (p *probe) callOff() {
 	}
 }
 
-// replace takes a new checker and timing. The status stays, so that a reload
-// makes no server unknown, but the results in a row were of another check.
-func (p *probe) replace(with Probe) {
-	p.callOff()
-	p.Probe = with
-	p.counter = p.counter.renewed()
-}
+// place is what runs that could get in each other's way on a target share.
+func (p *probe) place() place { return place{p.key.Target, p.group} }
 
-// take counts one result, at a time since the epoch that now is. It returns the
+// take counts one result, at the moment that now is. It returns the
 // transition that the result makes, or nil.
-func (p *probe) take(result Result, at time.Duration, now time.Time) *Transition {
-	next, moved := p.counter.Next(result, &p.Timing, at)
+func (p *probe) take(result Result, at moment, now time.Time) *Transition {
+	next, moved := p.counter.Next(result, p.timing, at)
 	p.counter = next
 	p.last, p.lastRun = result, now
 	p.runs++
@@ -74,7 +88,7 @@ func (p *probe) take(result Result, at time.Duration, now time.Time) *Transition
 		return nil
 	}
 	p.told = word{result.Outcome, result.Class.Hard(), result.Hint, result.Percent}
-	return &Transition{Key: p.Key, Status: next.Status, Result: result, At: now}
+	return &Transition{Key: p.key, Status: next.Status, Result: result, At: now}
 }
 
 // word is what users of a probe were last told besides its status.
@@ -100,26 +114,26 @@ func (p *probe) news(r Result) bool {
 
 // dueFirst sets the first run of a new or changed probe: at its own place within
 // the spread, which is the same for every start.
-func (p *probe) dueFirst(now time.Time, spread time.Duration) {
-	spread = min(spread, p.Timing.Interval)
-	p.slot = time.Time{}
-	p.due = now.Add(time.Duration(p.hash % uint64(spread)))
+func (p *probe) dueFirst(now moment, spread time.Duration) {
+	spread = min(spread, p.timing.Interval)
+	p.slot = 0
+	p.due = now + time.Duration(p.hash%uint64(spread))
 }
 
 // missed is how many slots have gone by while a run was in flight, or held.
-func (p *probe) missed(now time.Time) uint64 {
-	if p.slot.IsZero() {
+func (p *probe) missed(now moment) uint64 {
+	if p.slot == 0 {
 		return 0
 	}
-	return uint64(now.Sub(p.slot) / p.interval())
+	return uint64((now - p.slot) / p.interval())
 }
 
 // interval is the time between slots.
 func (p *probe) interval() time.Duration {
 	if p.counter.Status == StatusDown || p.counter.Status == StatusRising {
-		return p.Timing.DownInterval
+		return p.timing.DownInterval
 	}
-	return p.Timing.Interval
+	return p.timing.Interval
 }
 
 // dueNext sets the run after one that started then and has ended now.
@@ -129,29 +143,25 @@ func (p *probe) interval() time.Duration {
 // jitter is added to a slot and not to the run before, so that it does not add
 // up. While the status is on the way there are no slots: the runs follow each
 // other at the fast interval.
-func (p *probe) dueNext(epoch, started, now time.Time) {
+func (p *probe) dueNext(started, now moment) {
 	if p.counter.moving() {
-		p.slot = time.Time{}
-		p.due = started.Add(p.Timing.FastInterval)
-		if p.due.Before(now) {
-			p.due = now
-		}
+		p.slot = 0
+		p.due = max(now, started+p.timing.FastInterval)
 		return
 	}
 	interval := p.interval()
 	phase := time.Duration(p.hash % uint64(interval))
-	first := epoch.Add(phase)
-	p.slot = first
-	if !now.Before(first) {
-		p.slot = first.Add((now.Sub(first)/interval + 1) * interval)
+	p.slot = now - (now-phase)%interval + interval
+	if now < phase {
+		p.slot = phase
 	}
-	p.due = p.slot.Add(rand.N(interval/jitterShare + 1))
+	p.due = p.slot + rand.N(interval/jitterShare+1)
 }
 
-func (p *probe) state() ProbeState {
+func (p *probe) state(epoch time.Time) ProbeState {
 	s := ProbeState{
-		Key:        p.Key,
-		Timing:     p.Timing,
+		Key:        p.key,
+		Timing:     *p.timing,
 		Status:     p.counter.Status,
 		Since:      p.since,
 		Passes:     p.counter.Passes,
@@ -167,8 +177,11 @@ func (p *probe) state() ProbeState {
 	if p.counter.Status == StatusUp || p.counter.Status == StatusFalling {
 		s.Degraded, s.Percent, s.Hint = p.told.outcome == OutcomeDegraded, p.told.percent, p.told.hint
 	}
+	if p.group != nil {
+		s.slots = p.group.slots
+	}
 	if p.index >= 0 {
-		s.NextDue = p.due
+		s.NextDue = epoch.Add(p.due)
 	}
 	return s
 }
@@ -197,11 +210,13 @@ func mix(x uint64) uint64 {
 type queue []*probe
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
+
+func (q *queue) remove(p *probe) { heap.Remove(q, p.index) }
 
 func (q *queue) Push(x any) {
 	p := x.(*probe)

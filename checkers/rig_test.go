@@ -104,7 +104,10 @@ type rig struct {
 
 // newRig makes a scheduler with one shard and starts it after the Set calls
 // of before.
-func newRig(t *testing.T, before ...Probe) *rig {
+func newRig(t *testing.T, before ...Probe) *rig { return newRigOf(t, func(*Scheduler) {}, before...) }
+
+// newRigOf is the same of a scheduler that a test has changed.
+func newRigOf(t *testing.T, change func(*Scheduler), before ...Probe) *rig {
 	b := &rig{t: t, ended: make(chan error, 1), epoch: time.Now()}
 	b.Scheduler = NewScheduler(Options{Seed: "lb1", Shards: 1, OnTransition: func(tr Transition) {
 		b.heard = append(b.heard, fmt.Sprintf("%s %s %s", tr.Key.Check, tr.Status, tr.Result.Class))
@@ -112,6 +115,7 @@ func newRig(t *testing.T, before ...Probe) *rig {
 			b.atEach(tr)
 		}
 	}})
+	change(b.Scheduler)
 	b.Set(before)
 	ctx, cancel := context.WithCancel(t.Context())
 	b.stop = cancel

@@ -20,6 +20,7 @@ type Scheduler struct {
 	options Options
 	shards  []*shard
 	events  *events
+	pulse   *pulse
 	running atomic.Bool
 	setting sync.Mutex // one Set at a time
 }
@@ -44,16 +45,18 @@ func NewScheduler(options Options) *Scheduler {
 	if options.Shards <= 0 {
 		options.Shards = runtime.GOMAXPROCS(0)
 	}
-	s := &Scheduler{options: options, events: newEvents()}
 	epoch := time.Now()
+	s := &Scheduler{options: options, events: newEvents(), pulse: newPulse(epoch)}
 	for range options.Shards {
 		s.shards = append(s.shards, &shard{
 			seed:   options.Seed,
 			epoch:  epoch,
+			pulse:  s.pulse,
 			events: s.events,
 			heard:  options.OnResult != nil,
 			wake:   make(chan struct{}, 1),
 			probes: make(map[Key]*probe),
+			groups: make(map[string]*group),
 		})
 	}
 	return s
@@ -71,7 +74,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	defer s.running.Store(false)
 
+	s.pulse.rest()
 	var loops, messenger sync.WaitGroup
+	loops.Go(func() { s.pulse.beat(ctx) })
 	done := make(chan struct{})
 	messenger.Go(func() { s.events.deliver(done, s.tell) })
 	for _, sh := range s.shards {
@@ -100,28 +105,26 @@ func (s *Scheduler) tell(e event) {
 // another fingerprint keeps its status, but takes the new checker and timing,
 // and starts as soon as a new one would; a run in flight is called off. So are
 // the runs of probes that are not given any more; these are forgotten. No probe
-// ever has two runs in flight, not even for a moment after it was replaced.
+// ever has two runs in flight, not even for a moment after it was replaced, unless
+// that changed the group of a Limited one: then the run that is called off may
+// outlast the start of the next.
 //
 // A new probe first runs within a second, or within its interval where that is
 // shorter. Where there are more than a thousand, all are spread over a
 // millisecond each, and ten seconds at most.
 func (s *Scheduler) Set(probes []Probe) {
-	parts := make([]map[Key]Probe, len(s.shards))
-	for i := range parts {
-		parts[i] = make(map[Key]Probe)
-	}
-	for _, p := range probes {
-		p.Timing = p.Timing.sane()
-		home := hashOf("", Key{Target: p.Key.Target}) % uint64(len(parts))
-		parts[home][p.Key] = p
-	}
+	parts := parted(probes, len(s.shards))
 	spread := time.Duration(len(probes)) * time.Millisecond
 	spread = min(max(spread, time.Second), 10*time.Second)
 
 	s.setting.Lock()
 	defer s.setting.Unlock()
+	moved := make(map[Key]record)
 	for i, sh := range s.shards {
-		sh.set(parts[i], spread)
+		sh.drop(parts[i], moved)
+	}
+	for i, sh := range s.shards {
+		sh.set(parts[i], moved, spread)
 	}
 }
 
@@ -131,9 +134,9 @@ func (s *Scheduler) Snapshot() []ProbeState {
 	for _, sh := range s.shards {
 		all = sh.snapshot(all)
 	}
-	lines := newLines(len(all), func(i int) (Key, Timing) { return all[i].Key, all[i].Timing })
+	crowd := newCrowd(len(all), func(i int) member { return member{all[i].Key.Target, all[i].slots, &all[i].Timing} })
 	for i := range all {
-		all[i].Budget = lines.budget(all[i].Key, all[i].Timing)
+		all[i].Budget = crowd.budget(member{all[i].Key.Target, all[i].slots, &all[i].Timing})
 	}
 	slices.SortFunc(all, func(a, b ProbeState) int {
 		return cmp.Or(strings.Compare(a.Key.Check, b.Key.Check), a.Key.Target.Compare(b.Key.Target))
@@ -157,6 +160,6 @@ func (s *Scheduler) Stats() Stats {
 		sh.mu.Unlock()
 	}
 	stats.Runs = sum.counts()
-	stats.Skipped, stats.Held, stats.Lateness = sum.skipped, sum.held, sum.lateness
+	stats.Skipped, stats.Held, stats.Discarded, stats.Lateness = sum.skipped, sum.held, sum.spared, sum.lateness
 	return stats
 }

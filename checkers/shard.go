@@ -5,17 +5,17 @@ package checkers
 import (
 	"container/heap"
 	"context"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
 
-// shard schedules a part of the probes: all that have a target in common are in
-// one. A loop starts the runs that are due; each run is a goroutine.
+// shard schedules a part of the probes: all that have a target or a group in
+// common are in one. A loop starts the runs that are due; each run is a
+// goroutine.
 type shard struct {
 	seed   string
-	epoch  time.Time // slots count from here
+	epoch  time.Time // moments count from here
+	pulse  *pulse
 	events *events
 	heard  bool // somebody wants every result
 	wake   chan struct{}
@@ -23,27 +23,20 @@ type shard struct {
 
 	mu      sync.Mutex
 	probes  map[Key]*probe
-	targets map[netip.AddrPort]*target
+	places  map[place]*line
+	groups  map[string]*group
 	queue   queue
 	spread  time.Duration // of first runs
+	lost    time.Duration // see pulse: when the probes were last spread
 	running int
 	tally   tally
 }
 
-// target is an address and port with the probes that are on it right now.
-type target struct {
-	running int
-	waiting []*probe
-}
-
-// PerTarget is how many runs may be in flight on one target, so that one that
-// swallows packets does not gather runs. Others never wait for it. Those on it
-// take turns, first come first served: Budgets counts with that.
-const PerTarget = 2
+func (s *shard) now() moment { return time.Since(s.epoch) }
 
 // loop starts runs until ctx ends, and returns when the last has.
 func (s *shard) loop(ctx context.Context) {
-	s.plan(time.Now())
+	s.plan()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -58,11 +51,16 @@ func (s *shard) loop(ctx context.Context) {
 }
 
 // plan sets the first run of every probe.
-func (s *shard) plan(now time.Time) {
+func (s *shard) plan() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.targets = make(map[netip.AddrPort]*target)
+	s.lost = s.pulse.feel()
+	s.places = make(map[place]*line)
+	for _, g := range s.groups {
+		g.line = line{}
+	}
 	s.queue = s.queue[:0]
+	now := s.now()
 	for _, p := range s.probes {
 		p.dueFirst(now, s.spread)
 		s.queue.Push(p)
@@ -75,41 +73,42 @@ func (s *shard) startDue(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.queue) > 0 {
-		wait := time.Until(s.queue[0].due)
-		if wait > 0 {
-			return wait
+		now := s.now()
+		late := now - s.queue[0].due
+		if late < 0 {
+			return -late
+		}
+		if late > standstill && s.pulse.feel()-s.lost > standstill {
+			s.respread(now)
+			continue
 		}
 		s.admit(ctx, heap.Pop(&s.queue).(*probe))
 	}
 	return time.Hour
 }
 
-// admit starts a run, or puts the probe in its target's line.
-func (s *shard) admit(ctx context.Context, p *probe) {
-	t := s.targets[p.Key.Target]
-	if t == nil {
-		t = &target{}
-		s.targets[p.Key.Target] = t
+// respread spreads what came due while the director stood still, as at a start:
+// all at once would be late, and a burst for the servers.
+func (s *shard) respread(now moment) {
+	s.lost = s.pulse.feel()
+	for _, p := range s.queue {
+		if p.due < now {
+			p.dueFirst(now, s.spread)
+		}
 	}
-	if t.running >= PerTarget {
-		t.waiting = append(t.waiting, p)
-		s.tally.held++
-		return
-	}
-	s.start(ctx, p, t, false)
+	heap.Init(&s.queue)
 }
 
-// start puts a run in flight. Held tells that it had to wait for its place.
-func (s *shard) start(ctx context.Context, p *probe, t *target, held bool) {
-	runCtx, cancel := context.WithTimeout(ctx, p.Timing.Timeout)
-	r := &run{started: time.Now(), held: held, cancel: cancel}
+// start puts a run in flight.
+func (s *shard) start(ctx context.Context, p *probe) {
+	runCtx, cancel := context.WithTimeout(ctx, p.timing.Timeout)
+	r := &run{started: s.now(), held: p.held, lost: s.pulse.lost(), at: p.place(), group: p.group, cancel: cancel}
 	p.run = r
-	t.running++
 	s.running++
-	checker, at, due := p.Checker, p.Key.Target, p.due // p may change meanwhile
+	checker, at, due := p.checker, p.key.Target, p.due // p may change meanwhile
 	s.runs.Go(func() {
 		defer cancel()
-		r.late = time.Since(due)
+		r.late = s.now() - due
 		s.finish(ctx, p, r, checker.Check(runCtx, at))
 	})
 }
@@ -118,43 +117,46 @@ func (s *shard) start(ctx context.Context, p *probe, t *target, held bool) {
 func (s *shard) finish(ctx context.Context, p *probe, r *run, result Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	p.run = nil
 	s.running--
-	s.release(ctx, p.Key.Target)
+	if ctx.Err() != nil { // cut short: it proves nothing
+		if p.gone {
+			delete(s.probes, p.key)
+		}
+		return
+	}
+	s.release(ctx, r)
+	now := time.Now()
+	at := now.Sub(s.epoch)
 	switch {
 	case p.gone:
-		delete(s.probes, p.Key)
+		delete(s.probes, p.key)
 		return
-	case ctx.Err() != nil:
-		return // cut short: it proves nothing
 	case r.stale:
-		p.dueFirst(now, s.spread)
+		p.dueFirst(at, s.spread)
+	case s.spare(p, r, result):
+		s.tally.spared++
+		p.dueFirst(at, s.spread)
 	default:
 		s.tally.count(r, result)
-		s.tally.skipped += p.missed(now)
-		transition := p.take(result, now.Sub(s.epoch), now)
+		s.tally.skipped += p.missed(at)
+		transition := p.take(result, at, now)
 		if transition != nil || s.heard {
-			s.events.put(event{p.Key, result, transition})
+			s.events.put(event{p.key, result, transition})
 		}
-		p.dueNext(s.epoch, r.started, now)
+		p.dueNext(r.started, at)
 	}
 	s.enqueue(p)
 }
 
-// release gives the place of a run to the next in its target's line.
-func (s *shard) release(ctx context.Context, at netip.AddrPort) {
-	t := s.targets[at]
-	t.running--
-	if len(t.waiting) > 0 && ctx.Err() == nil {
-		next := t.waiting[0]
-		t.waiting = t.waiting[1:]
-		s.start(ctx, next, t, true)
-		return
-	}
-	if t.running == 0 {
-		delete(s.targets, at)
-	}
+// spare tells whether a failure is the director's own, which stood still for a
+// good part of the run: the answer may have come meanwhile, or been given up by
+// the server. A probe is never spared twice in a row, so that a director that
+// hardly gets to run still finds out who is dead.
+func (s *shard) spare(p *probe, r *run, result Result) bool {
+	const share = 4 // of the timeout
+	p.spent = !p.spent && result.Outcome == OutcomeFail && s.pulse.feel()-r.lost >= p.timing.Timeout/share
+	return p.spent
 }
 
 // enqueue puts a probe in the queue and wakes the loop where it has to know.
@@ -165,68 +167,13 @@ func (s *shard) enqueue(p *probe) {
 	}
 }
 
-// dequeue takes a probe out of the queue or of its target's line.
-func (s *shard) dequeue(p *probe) {
-	if p.index >= 0 {
-		heap.Remove(&s.queue, p.index)
-		return
-	}
-	if t := s.targets[p.Key.Target]; t != nil {
-		t.waiting = slices.DeleteFunc(t.waiting, func(other *probe) bool { return other == p })
-	}
-}
-
-// set makes the shard's probes those that are wanted.
-func (s *shard) set(want map[Key]Probe, spread time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.spread = spread
-	now := time.Now()
-	for key, p := range s.probes {
-		if _, ok := want[key]; !ok {
-			s.remove(p)
-		}
-	}
-	for key, w := range want {
-		p := s.probes[key]
-		switch {
-		case p == nil:
-			p = &probe{Probe: w, hash: hashOf(s.seed, key), index: -1}
-			s.probes[key] = p
-		case p.gone: // and back before its last run returned, which it waits for
-			*p = probe{Probe: w, hash: p.hash, index: -1, run: p.run}
-			continue
-		case p.Fingerprint == w.Fingerprint:
-			continue
-		default:
-			s.dequeue(p)
-			p.replace(w)
-		}
-		if p.run == nil {
-			p.dueFirst(now, spread)
-			s.enqueue(p)
-		}
-	}
-}
-
-// remove forgets a probe, at once or when its run has returned.
-func (s *shard) remove(p *probe) {
-	if p.run != nil {
-		p.callOff()
-		p.gone = true
-		return
-	}
-	s.dequeue(p)
-	delete(s.probes, p.Key)
-}
-
 // snapshot adds the state of the shard's probes.
 func (s *shard) snapshot(to []ProbeState) []ProbeState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.probes {
 		if !p.gone {
-			to = append(to, p.state())
+			to = append(to, p.state(s.epoch))
 		}
 	}
 	return to

@@ -15,8 +15,12 @@ type Stats struct {
 	// still in flight, or waited.
 	Skipped uint64
 	// Held counts the runs that had to wait because as many of other checks on
-	// the same target as may were in flight.
+	// the same target as may were in flight, or of their group: see Limited.
 	Held uint64
+	// Discarded counts the failures that were not taken for the servers' because
+	// the director itself stood still meanwhile: its machine was suspended, or its
+	// process stopped.
+	Discarded uint64
 	// Lateness is how long after the time that it was due a run started. Runs
 	// that were held are not among them.
 	Lateness Histogram
@@ -34,6 +38,7 @@ type tally struct {
 	runs     [OutcomeFail + 1][ClassLocal + 1]uint64
 	skipped  uint64
 	held     uint64
+	spared   uint64
 	lateness Histogram
 }
 
@@ -54,6 +59,7 @@ func (t *tally) add(other *tally) {
 	}
 	t.skipped += other.skipped
 	t.held += other.held
+	t.spared += other.spared
 	t.lateness.add(&other.lateness)
 }
 
@@ -95,4 +101,6 @@ type ProbeState struct {
 
 	Runs     uint64 // since the probe was made
 	Failures uint64 // of these
+
+	slots Slots
 }

@@ -37,7 +37,7 @@ func TestTransitions(t *testing.T) {
 		{"the fall is told with its class", []Result{pass, fail(ClassStatus), fail(ClassRefused), fail(ClassRefused), fail(ClassRefused)}, []int{0, 3}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			p := probe{Probe: probeOf("web", nil, usual)}
+			p := probe{timing: &usual}
 			var told []int
 			for i, r := range test.results {
 				now := time.Unix(int64(i), 0)

@@ -6,14 +6,13 @@ import (
 	"bytes"
 	"crypto/md5" //nolint:gosec // RFC 2865 knows no other
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+
 	"testing"
 	"time"
 
@@ -126,33 +125,6 @@ func writeIn(t *testing.T, dir, name, content string) {
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// serveUDP answers datagrams on loopback until the test ends.
-func serveUDP(t *testing.T, answer func(question []byte) [][]byte) netip.AddrPort {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var done sync.WaitGroup
-	done.Go(func() {
-		buffer := make([]byte, 64<<10)
-		for {
-			n, from, err := conn.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			for _, datagram := range answer(buffer[:n]) {
-				_, _ = conn.WriteTo(datagram, from)
-			}
-		}
-	})
-	t.Cleanup(func() {
-		_ = conn.Close()
-		done.Wait()
-	})
-	return netip.MustParseAddrPort(conn.LocalAddr().String())
 }
 
 // radiusAnswer is a packet that is signed as RFC 2865 section 3 asks for.

@@ -82,7 +82,7 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
-	all := slices.Concat(webRows(), databaseRows(), brokerRows())
+	all := slices.Concat(webRows(), databaseRows(), brokerRows(), netRows(), ownRows())
 	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
 	return all
 }
@@ -91,8 +91,16 @@ func rows() []row {
 func webRows() []row {
 	return []row{
 		{
+			name: "grpc", options: grpcOptions(), build: newGRPC,
+			doc: "The server says that a service is SERVING, by the health checking protocol of gRPC.",
+		},
+		{
 			name: "http", port: 80, options: httpOptions(), build: newHTTP,
-			doc: "The server answers a request in HTTP/1.1 with an expected status and body.",
+			doc: "The server answers a request in HTTP/1.1 or HTTP/2 with an expected status and body.",
+		},
+		{
+			name: "http3", port: 443, options: http3Options(), build: newHTTP3,
+			doc: "The same by HTTP/3 over QUIC, on a port of UDP.",
 		},
 		{
 			name: "https", port: 443, options: httpsOptions(), build: newHTTPS,
@@ -105,6 +113,10 @@ func webRows() []row {
 		{
 			name: "tls", port: 443, options: tlsCheckOptions(), build: newTLS,
 			doc: "The server completes a TLS handshake with a certificate that is valid for the name.",
+		},
+		{
+			name: "websocket", port: 80, options: webSocketOptions(), build: newWebSocket,
+			doc: "The server takes a connection as a WebSocket, and says what is expected in it.",
 		},
 	}
 }
@@ -169,6 +181,28 @@ func brokerRows() []row {
 		{
 			name: "sip", port: 5060, options: sipOptions(), build: newSIP,
 			doc: "The server answers OPTIONS with an expected status.",
+		},
+	}
+}
+
+// ownRows are the kinds that others have written: modules and programs.
+func ownRows() []row {
+	return []row{
+		{
+			name: "coprocess", options: coprocessOptions(), build: newCoprocess,
+			doc: "A program that keeps running and is asked in frames says so.",
+		},
+		{
+			name: "exec", options: programOptions(), build: newExec,
+			doc: "A program exits with 0. A line \"weight 75\" of what it prints is the share of its weight, in percent, that the server should have; 0 drains it.",
+		},
+		{
+			name: "module", options: moduleOptions(), build: newModule,
+			doc: "A shared object says so.",
+		},
+		{
+			name: "nagios", options: nagiosOptions(), build: newNagios,
+			doc: "A plugin of Nagios exits with 0; 1 is degraded, 2 fails, 3 is unknown. The message has its text and its figures.",
 		},
 	}
 }

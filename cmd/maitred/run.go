@@ -59,7 +59,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("read WATCHDOG_USEC: %w", err)
 	}
-	env := kind.NewEnv()
+	env := kind.NewEnv(log)
 	defer func() { err = errors.Join(err, env.Close()) }()
 	kinds := kind.NewTable(env)
 	return controlplane.New(controlplane.Options{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/maitred-lb/maitred/checkers/kind"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -38,12 +39,17 @@ func (a *app) validate() *cobra.Command {
 
 // loadConfig reads a configuration and tells all its mistakes, a line each.
 func (a *app) loadConfig(file string) (*config.Config, error) {
+	return a.loadConfigWith(kind.NewTable(kind.Env{}), file)
+}
+
+// loadConfigWith does the same with checks that are to run.
+func (a *app) loadConfigWith(kinds kind.Table, file string) (*config.Config, error) {
 	if file == defaultConfig {
 		if err := a.missing(); err != nil {
 			return nil, err
 		}
 	}
-	cfg, err := config.Load(file)
+	cfg, err := config.LoadWith(kinds, file)
 	var mistakes config.Errors
 	if errors.As(err, &mistakes) {
 		complain(a.Env, "%v\n", mistakes)

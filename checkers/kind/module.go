@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/module"
+)
+
+// hosted is a check that a module makes, in a process of its own.
+type hosted struct {
+	name string
+	args json.RawMessage
+	host *module.Host // nil: this check was made to be looked at
+}
+
+// The bounds of what a module may have, in MiB.
+const (
+	usualMemory = 1024
+	leastMemory = 256 // a host with a few threads needs that
+	mostMemory  = 64 << 10
+)
+
+func moduleOptions() []Option {
+	return append([]Option{
+		{Name: "module_file", Form: FormFile, Doc: "The shared object, see docs/modules.md. Put a new one in its place with mv: to write into it crashes it."},
+	}, hostedOptions()...)
+}
+
+func coprocessOptions() []Option {
+	return append([]Option{
+		{Name: "program_file", Form: FormFile, Doc: "The program that speaks frames at its standard input and output, see docs/modules.md."},
+		{Name: "arguments", Form: FormList, Doc: "Arguments of the program."},
+	}, hostedOptions()...)
+}
+
+// hostedOptions are those of everything that has a host.
+func hostedOptions() []Option {
+	return []Option{
+		{Name: "args", Form: FormList, Doc: "What to tell the module with each call, as texts such as table=users."},
+		{Name: "user", Form: FormText, Doc: "Who it runs as; without it maitred-check, or nobody where there is no such user."},
+		{
+			Name: "memory_mib", Form: FormNumber, Default: strconv.Itoa(usualMemory),
+			Doc: "The most memory that it may have, in MiB, 256 to 65536. One that wants more fails, and crashes or not.",
+		},
+	}
+}
+
+func newModule(env Env, o *options) checkers.Checker {
+	file := o.need("module_file")
+	return newHosted(env, o, file, "module_file", func(user *module.User, memory uint64) (module.Spec, error) {
+		return module.SharedObject(file, user, memory)
+	})
+}
+
+func newCoprocess(env Env, o *options) checkers.Checker {
+	file := o.need("program_file")
+	command := append([]string{file}, o.texts("arguments")...)
+	return newHosted(env, o, file, "program_file", func(user *module.User, memory uint64) (module.Spec, error) {
+		return module.Coprocess(command, user, memory)
+	})
+}
+
+// newHosted reads the common options, and finds the module's host.
+func newHosted(env Env, o *options, file, key string, spec func(*module.User, uint64) (module.Spec, error)) checkers.Checker {
+	h := &hosted{args: settings(o, "args")}
+	user := runAs(o)
+	memory := o.number("memory_mib", usualMemory, leastMemory, mostMemory)
+	if file == "" {
+		return h
+	}
+	s, err := spec(user, uint64(memory)<<20)
+	if err != nil {
+		o.reject([]string{key}, "%v", err)
+		return h
+	}
+	h.name = s.Name
+	if env.Modules != nil {
+		h.host = env.Modules.Host(s)
+	}
+	return h
+}
+
+// runAs reads who a program runs as.
+func runAs(o *options) *module.User {
+	name := o.text("user", "")
+	user, err := module.FindUser(name)
+	if err != nil {
+		o.reject([]string{"user"}, "%v: make one with useradd --system", err)
+	}
+	return user
+}
+
+// settings reads a list of name=value.
+func settings(o *options, key string) json.RawMessage {
+	values := map[string]string{}
+	for i, text := range o.texts(key) {
+		name, value, ok := strings.Cut(text, "=")
+		if _, twice := values[name]; !ok || name == "" || twice || strings.ContainsRune(text, 0) {
+			o.reject([]string{key, strconv.Itoa(i)}, "%q is not right: write each name once, as name=value", text)
+			continue
+		}
+		values[name] = value
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(values)
+	if err != nil || len(text) > module.MaxFrame/2 {
+		o.reject([]string{key}, "is longer than the %d bytes that a module is told", module.MaxFrame/2)
+		return nil
+	}
+	return text
+}
+
+// Check implements checkers.Checker.
+func (h *hosted) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
+	a := newAttempt(ctx, h.name+" "+target.String())
+	if h.host == nil {
+		return a.end(checkers.OutcomeUnknown, checkers.ClassLocal, "not run: modules run in the daemon alone")
+	}
+	reply, err := h.host.Call(ctx, target, h.args)
+	var missing *module.Unavailable
+	switch {
+	case errors.As(err, &missing):
+		return a.end(checkers.OutcomeUnknown, checkers.ClassLocal, "%s", missing.Reason)
+	case err != nil:
+		return a.broken(ctx, err, checkers.ClassUnreachable, "the module has not answered")
+	}
+	a.step("the module answered: %s", reply.State)
+	result := reply.Result()
+	return a.told(result)
+}
+
+// told is the result of a run of somebody else, with our time and beginning.
+func (a attempt) told(result checkers.Result) checkers.Result {
+	message := result.Message
+	if message == "" {
+		message = "no word"
+	}
+	whole := a.end(result.Outcome, result.Class, "%s", message)
+	whole.Percent, whole.Hint = result.Percent, result.Hint
+	return whole
+}
