@@ -168,3 +168,8 @@ func eventually(t *testing.T, h *Host) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// contextOf is a context with time enough.
+func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), long)
+}
