@@ -12,11 +12,15 @@ import (
 // for those who make checks only to look at them; who runs them takes NewEnv.
 type Env struct {
 	Dialer  Dialer
+	Echoes  *Echoes       // the sockets of all checks of kind icmp
+	Pushes  *Pushes       // what was pushed to the checks of kind push
 	Modules *module.Hosts // nil: modules are not run
 }
 
 // NewEnv makes what checks run in. Close ends it. The log hears of modules.
-func NewEnv(log *slog.Logger) Env { return Env{Modules: module.NewHosts(log)} }
+func NewEnv(log *slog.Logger) Env {
+	return Env{Echoes: NewEchoes(), Pushes: NewPushes(), Modules: module.NewHosts(log)}
+}
 
 // Close gives back what checks share, and waits for what works on it. The
 // checks that were made in it must no longer run.
@@ -24,5 +28,5 @@ func (e Env) Close() error {
 	if e.Modules != nil {
 		e.Modules.Close()
 	}
-	return nil
+	return e.Echoes.Close()
 }

@@ -36,8 +36,9 @@ const maxPath = 100
 // goroutine of a pool outlives the run.
 type httpCheck struct {
 	dial    dialFunc
-	scheme  string // http or https
-	version string // one of the versions
+	dialUDP dialFunc // for HTTP/3
+	scheme  string   // http or https
+	version string   // one of the versions
 	method  string
 	url     url.URL // path and query
 	host    string  // Host header; empty: the target
@@ -79,6 +80,9 @@ func (h *httpCheck) Check(ctx context.Context, target netip.AddrPort) checkers.R
 
 // open connects to a target; where that fails there is a result instead.
 func (h *httpCheck) open(ctx context.Context, a attempt, target netip.AddrPort) (*line, checkers.Result) {
+	if h.version == version3 {
+		return h.openQUIC(ctx, a, target)
+	}
 	conn, err := h.dial(ctx, target)
 	if err != nil {
 		return nil, a.unconnected(ctx, err)
@@ -138,7 +142,7 @@ func (h *httpCheck) exchange(ctx context.Context, a attempt, l *line, target net
 	}
 	whole = len(body) <= h.expect.maxBody
 	a.step("read %d bytes of the body", len(body))
-	return h.secure.watch(h.expect.judge(ctx, a, answer, body), l.state()), true
+	return l.watched(h.secure, h.expect.judge(ctx, a, answer, body)), true
 }
 
 // request makes the request of one run.

@@ -85,12 +85,7 @@ func readAsked(o *options, scheme string) *httpCheck {
 		header: readHeaders(o),
 	}
 	h.payload = readPayload(o)
-	if auth := readAuth(o); auth != "" {
-		if h.header.Get("Authorization") != "" {
-			o.reject([]string{"auth_file"}, "and a header Authorization exclude one another: remove one of the two")
-		}
-		h.header.Set("Authorization", "Basic "+auth)
-	}
+	addAuth(o, h.header)
 	h.expect = readExpectation(o, h.method)
 	return h
 }
@@ -117,6 +112,18 @@ func readPayload(o *options) []byte {
 		o.reject([]string{"body_file"}, "%v", err)
 	}
 	return content
+}
+
+// addAuth adds basic authentication, where it is wanted, to a header.
+func addAuth(o *options, header http.Header) {
+	auth := readAuth(o)
+	if auth == "" {
+		return
+	}
+	if header.Get("Authorization") != "" {
+		o.reject([]string{"auth_file"}, "and a header Authorization exclude one another: remove one of the two")
+	}
+	header.Set("Authorization", "Basic "+auth)
 }
 
 // readAuth reads user:password from a file and encodes it as RFC 7617 says.

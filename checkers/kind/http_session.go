@@ -14,6 +14,8 @@ import (
 	"net/http"
 
 	"golang.org/x/net/http2"
+
+	"github.com/maitred-lb/maitred/checkers"
 )
 
 // line is an open connection to a server and what is spoken on it.
@@ -21,6 +23,8 @@ type line struct {
 	session
 	conn   net.Conn  // of TCP; nil where there is another below the session
 	inside *tls.Conn // in it; nil in the clear
+	// outside is what TLS agreed on where it is the session's own; else nil.
+	outside *tls.ConnectionState
 }
 
 // session makes one request after the other on a connection.
@@ -54,11 +58,15 @@ func (l *line) interrupt(ctx context.Context) (release func()) {
 	return interrupt(ctx, l.conn)
 }
 
-func (l *line) state() tls.ConnectionState {
-	if l.inside == nil {
-		return tls.ConnectionState{}
+// watched is what secure makes of a result, by the certificate of this server.
+func (l *line) watched(s *secure, r checkers.Result) checkers.Result {
+	switch {
+	case l.outside != nil:
+		return s.watch(r, *l.outside)
+	case l.inside != nil:
+		return s.watch(r, l.inside.ConnectionState())
 	}
-	return l.inside.ConnectionState()
+	return r
 }
 
 // http1 speaks HTTP/1.1 (RFC 9112).

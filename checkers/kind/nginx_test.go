@@ -32,7 +32,7 @@ http {
 	client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; scgi_temp_path tmp; uwsgi_temp_path tmp;
 	server {
 		listen {{plain}};
-		listen {{tls}} ssl;
+		listen {{tls}} ssl http2;
 		ssl_certificate {{cert}};
 		ssl_certificate_key {{key}};
 		location = /healthz { return 200 "all is well\n"; }

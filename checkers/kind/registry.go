@@ -82,7 +82,7 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
-	all := slices.Concat(webRows(), databaseRows(), ownRows())
+	all := slices.Concat(webRows(), databaseRows(), netRows(), ownRows())
 	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
 	return all
 }
@@ -91,8 +91,16 @@ func rows() []row {
 func webRows() []row {
 	return []row{
 		{
+			name: "grpc", options: grpcOptions(), build: newGRPC,
+			doc: "The server says that a service is SERVING, by the health checking protocol of gRPC.",
+		},
+		{
 			name: "http", port: 80, options: httpOptions(), build: newHTTP,
-			doc: "The server answers a request in HTTP/1.1 with an expected status and body.",
+			doc: "The server answers a request in HTTP/1.1 or HTTP/2 with an expected status and body.",
+		},
+		{
+			name: "http3", port: 443, options: http3Options(), build: newHTTP3,
+			doc: "The same by HTTP/3 over QUIC, on a port of UDP.",
 		},
 		{
 			name: "https", port: 443, options: httpsOptions(), build: newHTTPS,
@@ -105,6 +113,10 @@ func webRows() []row {
 		{
 			name: "tls", port: 443, options: tlsCheckOptions(), build: newTLS,
 			doc: "The server completes a TLS handshake with a certificate that is valid for the name.",
+		},
+		{
+			name: "websocket", port: 80, options: webSocketOptions(), build: newWebSocket,
+			doc: "The server takes a connection as a WebSocket, and says what is expected in it.",
 		},
 	}
 }

@@ -57,7 +57,7 @@ func (b builder) check(path string, r rawCheck) Check {
 		b.optionErrors(path, err)
 		return c
 	}
-	c.Checker = kind.From(checker, c.Origin)
+	c.Checker = kind.From(kind.Named(checker, c.Name), c.Origin)
 	return c
 }
 
