@@ -20,13 +20,13 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 )
 
-// pluginDir is where Debian's monitoring-plugins-basic has its plugins.
+// pluginDir is where Debian puts its plugins.
 const pluginDir = "/usr/lib/nagios/plugins"
 
 // plugin makes a check of a plugin, as an operator writes it.
 func plugin(t *testing.T, name string, more m, args ...string) checkers.Checker {
 	t.Helper()
-	command := []any{findProgram(t, "monitoring-plugins-basic", name, pluginDir)}
+	command := []any{findProgram(t, "monitoring-plugins-standard", name, pluginDir)}
 	for _, arg := range args {
 		command = append(command, arg)
 	}
