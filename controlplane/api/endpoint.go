@@ -33,6 +33,9 @@ type Daemon interface {
 	// Sorry does what an operator says of services. A word that makes no sense is a
 	// FilterError.
 	Sorry(ctx context.Context, w Word) (Said, error)
+	// Server does what an operator says of servers. A word that makes no sense is a
+	// FilterError.
+	Server(ctx context.Context, w ServerWord) (ServerSaid, error)
 	// Connections hands each that the filter wants to yield, and ends with the
 	// first error of it. A filter that names what there is not is a FilterError.
 	Connections(ctx context.Context, f Filter, yield func(Connection) error) error
@@ -129,6 +132,7 @@ func (e *Endpoint) handler() http.Handler {
 		e.answer(w, code, result)
 	})
 	mux.HandleFunc("POST /v1/sorry", e.sorry)
+	mux.HandleFunc("POST /v1/server", e.server)
 	mux.HandleFunc("GET /v1/events", e.stream)
 	mux.HandleFunc("GET /v1/connections", e.connections)
 	mux.HandleFunc("GET /v1/ring", func(w http.ResponseWriter, r *http.Request) {
