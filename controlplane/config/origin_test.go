@@ -20,7 +20,7 @@ func TestMistakesOfOrigins(t *testing.T) {
 		"both":                 {of("vrf: blue, netns: red"), []string{line + "netns: stands beside vrf: a check has one way to its servers"}},
 		"device beside VRF":    {of("vrf: blue, device: eth0"), []string{line + "device: stands beside vrf, which binds to the device of the VRF: leave it out"}},
 		"path for a namespace": {of("netns: /run/netns/red"), []string{line + `netns: "/run/netns/red" is not the name of a network namespace: one that ip netns list shows`}},
-		"long device":          {of("device: abcdefghijklmnop"), []string{line + `device: "abcdefghijklmnop" is not the name of a network device: at most 15 bytes`}},
+		"long device":          {of("device: abcdefghijklmnop"), []string{line + `device: "abcdefghijklmnop" is longer than the 15 bytes that the name of an interface may have`}},
 		"source":               {of("source: lb1"), []string{line + `source: "lb1" is not an IP address (names are not looked up)`}},
 		"source of a family":   {director + "checks: [{name: c, tcp: {port: 80}, source: '2001:db8::2'}]\n" + pool[:len(pool)-3] + ", checks: [c]}]\n" + service, []string{`maitred.yaml:3: pools[0].checks[0]: check "c" comes from 2001:db8::2 and cannot ask server "a", which is of IPv4: give its pool another check`}},
 		"ports":                {of("source_ports: 9-8"), []string{line + `source_ports: "9-8" is empty: the first is above the last`}},
