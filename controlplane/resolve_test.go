@@ -3,6 +3,7 @@
 package controlplane
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -40,7 +41,11 @@ func nameServer(t *testing.T, address *atomic.Value) netip.AddrPort {
 	server.NotifyStartedFunc = func() { close(started) }
 	go func() { done <- server.ActivateAndServe() }()
 	<-started
-	t.Cleanup(func() { _ = server.Shutdown(); <-done })
+	t.Cleanup(func() {
+		if err := errors.Join(server.Shutdown(), <-done); err != nil {
+			t.Error(err)
+		}
+	})
 	return netip.MustParseAddrPort(packets.LocalAddr().String())
 }
 
