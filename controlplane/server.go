@@ -48,6 +48,7 @@ type Options struct {
 	// Wire makes the parts. It is called once, with the lock held: a second
 	// daemon never gets as far as the kernel.
 	Wire     func(cfg *config.Config, in Inputs) (Parts, error)
+	Modules  func() []api.Module // to tell of; nil: there are none
 	Logger   *slog.Logger
 	Notify   Notify
 	Watchdog time.Duration    // period of the service manager's watchdog; zero: none

@@ -23,6 +23,7 @@ type Status struct {
 	Servers     []Server           `json:"servers"`
 	Probes      []Probe            `json:"probes"`
 	Lateness    Lateness           `json:"lateness"`
+	Modules     []Module           `json:"modules,omitempty"` // that were called
 	Targets     []Target           `json:"targets"`
 	Attachments []Attachment       `json:"attachments"`
 	Verdicts    map[string]Counter `json:"verdicts"` // of the programs, all services
