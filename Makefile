@@ -14,11 +14,16 @@ export CGO_ENABLED ?= 0
 KERNEL_DIRS := bpf maps controlplane/reconcile test
 # Packages whose tests also run on Linux 6.1 with IPVS, in a virtual machine. It is
 # too small for the programs of test/clients.
-VM_DIRS     := bpf maps controlplane/reconcile $(filter-out test/clients,$(wildcard test/*))
-# Of those the ones that try at length what the same bytecode decides on any kernel,
-# and long fetches: this kernel has tried them. What asks for the verifier, helpers, devices and wires stays;
-# of the wires' combinations half do (spared in bpf).
-VM_SKIP     := ^Test(Whole|AnyOffset|RandomSelection|VariantOffsets|VariantsLinger|VariantExchanges|Selection|Speech|FullNAT|Spread|NAT(Checksums|Candidates|Headers|States|Others)|ServerStates|BurstExchanges|ThePageSurvivesLoss|TheBurstSurvivesLoss|FloodAndThePage|EveryRequestIsAnswered)
+VM_DIRS     := maps controlplane/reconcile $(filter-out test/clients test/packet,$(wildcard test/*))
+# Long fetches are left out there: this kernel has tried them.
+VM_SKIP     := ^Test(ThePageSurvivesLoss|TheBurstSurvivesLoss|FloodAndThePage|EveryRequestIsAnswered)
+# Of the tests of bpf those that another kernel could answer otherwise: what the
+# verifier takes, helpers, timers, devices and wires, and one of each kind of answer
+# and way. What the same bytecode decides is tried at length on this kernel alone.
+VM_BPF      := ^Test(VerifierBudget|EffortWithin|Clsact|Probe|Beat|Absence|Jumbo|Frags|TunnelPathMTU|BurstsOnTheWire|NATOnTheWire|LocalOnTheWire
+VM_BPF      := $(VM_BPF)|Exchanges|OptionsOfAllSizes|FastOpen|PageSwap|KeyRotation|Bursts$$|VariantsThatDiffer|TLSAlone$$|SpeechGreeting$$|SpeechHTTP2$$
+VM_BPF      := $(VM_BPF)|DNSDatagram|Unreachable$$|ShedWithoutPage|Serve$$|Linger|SorryAndForward|Direct|NAT$$|NATWayBack|FullNATBinding|TunnelBytes
+VM_BPF      := $(VM_BPF)|Local$$|FlowStates|PortReuse|Idle|Turns$$|RingSwap|Flood$$|FragmentsFollow|ICMPLearnsMTU|RandomPackets)
 # What those tests find there besides themselves.
 VM_FILES    := ipvsadm curl wget nginx bpftool iperf3 ethtool /usr/bin/python3
 
@@ -79,6 +84,7 @@ test-root: build ## tests that need root and BPF; their lack is a failure
 
 test-vm: build bin/vmtest ## tests on Linux 6.1 with IPVS, in a virtual machine
 	@echo '== tests on Linux 6.1, in a virtual machine'
+	bin/vmtest -timeout 15m -m 2048 -file bpftool -test ./bpf -- -test.short -test.run '$(VM_BPF)'
 	bin/vmtest -timeout 26m -m 2048 -file bin/maitred:/usr/local/bin/maitred \
 		$(addprefix -file ,$(VM_FILES) $(python_dirs)) -test $(call packages,$(VM_DIRS)) -- -test.short -test.skip '$(VM_SKIP)'
 
