@@ -67,6 +67,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) (err error) {
 		Version: buildVersion(),
 		Load:    func(path string) (*config.Config, error) { return config.LoadWith(kinds, path) },
 		Wire:    controlplane.Wire,
+		Pushes:  env.Pushes,
 		Logger:  log,
 		Notify: func(state string) {
 			if _, err := daemon.SdNotify(false, state); err != nil {
