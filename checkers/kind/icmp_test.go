@@ -141,11 +141,21 @@ func TestICMPMatching(t *testing.T) {
 		heard bool
 		err   string
 	}{
-		{"reply", true, four, func(s *echoSocket, e *echoRequest) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:]) }, true, ""},
-		{"reply of IPv6", false, six, func(s *echoSocket, e *echoRequest) icmp.Message { return reply(s, ipv6.ICMPTypeEchoReply, 1, e.token[:]) }, true, ""},
-		{"from elsewhere", true, netip.MustParseAddr("192.0.2.8"), func(s *echoSocket, e *echoRequest) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:]) }, false, ""},
-		{"other number", true, four, func(s *echoSocket, e *echoRequest) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 2, e.token[:]) }, false, ""},
-		{"other token", true, four, func(s *echoSocket, _ *echoRequest) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, make([]byte, 8)) }, false, ""},
+		{"reply", true, four, func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:])
+		}, true, ""},
+		{"reply of IPv6", false, six, func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv6.ICMPTypeEchoReply, 1, e.token[:])
+		}, true, ""},
+		{"from elsewhere", true, netip.MustParseAddr("192.0.2.8"), func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:])
+		}, false, ""},
+		{"other number", true, four, func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 2, e.token[:])
+		}, false, ""},
+		{"other token", true, four, func(s *echoSocket, _ *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 1, make([]byte, 8))
+		}, false, ""},
 		{"no token", true, four, func(s *echoSocket, _ *echoRequest) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, nil) }, false, ""},
 		{"of another program", true, four, func(_ *echoSocket, e *echoRequest) icmp.Message {
 			return reply(&echoSocket{id: 9}, ipv4.ICMPTypeEchoReply, 1, e.token[:])
