@@ -13,28 +13,39 @@ import (
 	"strings"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
-	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
-// overrides is the file of what operators have said of services. It is in the
-// folder of state and not beside the ledger: the ledger is about a kernel and may go
+// overrides is the file of what operators have said of services or of servers. It is in
+// the folder of state and not beside the ledger: the ledger is about a kernel and may go
 // with it, an operator who has closed a service wants it closed after a boot, too.
-type overrides struct {
+type overrides[K comparable, V word] struct {
 	path string
-	kept map[string]state.Override // what the file holds
+	of   string  // what it is said of: services, servers
+	kept map[K]V // what the file holds
 }
 
-// overridesFile is named after the folder of pins, which is one daemon's alone.
-func overridesFile(cfg *config.Config) string {
-	return filepath.Join(cfg.Director.StateDir, "overrides"+strings.ReplaceAll(cfg.Director.PinPath, "/", "-")+".json")
+// word is what an operator can say.
+type word interface {
+	comparable
+	Check() error
+}
+
+// overridesFile is named after the folder of pins, which is one daemon's alone; so is
+// serverOverridesFile.
+func overridesFile(cfg *config.Config) string { return stateFile(cfg, "overrides") }
+
+func serverOverridesFile(cfg *config.Config) string { return stateFile(cfg, "server-overrides") }
+
+func stateFile(cfg *config.Config, name string) string {
+	return filepath.Join(cfg.Director.StateDir, name+strings.ReplaceAll(cfg.Director.PinPath, "/", "-")+".json")
 }
 
 // openOverrides reads the file; one that is missing holds nothing. One that can't be
 // read or makes no sense is put aside, so that nothing of it is lost, and is an
 // error that is worth telling: nothing is known to be said then.
-func openOverrides(path string) (*overrides, error) {
-	o := &overrides{path: path, kept: map[string]state.Override{}}
-	kept, err := readOverrides(path)
+func openOverrides[K comparable, V word](path, of string) (*overrides[K, V], error) {
+	o := &overrides[K, V]{path: path, of: of, kept: map[K]V{}}
+	kept, err := readOverrides[K, V](path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return o, nil
@@ -44,23 +55,23 @@ func openOverrides(path string) (*overrides, error) {
 	}
 	aside := path + ".damaged"
 	if moved := os.Rename(path, aside); moved != nil {
-		return o, fmt.Errorf("what operators have said of services is not known, and cannot be put aside: %w", errors.Join(err, moved))
+		return o, fmt.Errorf("what operators have said of %s is not known, and cannot be put aside: %w", of, errors.Join(err, moved))
 	}
-	return o, fmt.Errorf("what operators have said of services is not known, say it again; the file is now %s: %w", aside, err)
+	return o, fmt.Errorf("what operators have said of %s is not known, say it again; the file is now %s: %w", of, aside, err)
 }
 
-func readOverrides(path string) (map[string]state.Override, error) {
+func readOverrides[K comparable, V word](path string) (map[K]V, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var kept map[string]state.Override
+	var kept map[K]V
 	if err := json.Unmarshal(text, &kept); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	for name, o := range kept {
 		if err := o.Check(); err != nil {
-			return nil, fmt.Errorf("read %s: service %q: %w", path, name, err)
+			return nil, fmt.Errorf("read %s: %q: %w", path, fmt.Sprint(name), err)
 		}
 	}
 	return kept, nil
@@ -68,13 +79,13 @@ func readOverrides(path string) (map[string]state.Override, error) {
 
 // keep writes what is said, unless that is in the file already. A reader, and
 // whoever comes after a loss of power, finds the file before or the file after.
-func (o *overrides) keep(said map[string]state.Override) error {
+func (o *overrides[K, V]) keep(said map[K]V) error {
 	if maps.Equal(said, o.kept) {
 		return nil
 	}
 	text, err := json.MarshalIndent(said, "", "  ")
 	if err != nil {
-		return fmt.Errorf("keep what is said of services: %w", err)
+		return fmt.Errorf("keep what is said of %s: %w", o.of, err)
 	}
 	folder := filepath.Dir(o.path)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -89,7 +100,7 @@ func (o *overrides) keep(said map[string]state.Override) error {
 		err = syncFolder(folder)
 	}
 	if err != nil {
-		return fmt.Errorf("keep what is said of services: %w", err)
+		return fmt.Errorf("keep what is said of %s: %w", o.of, err)
 	}
 	o.kept = maps.Clone(said)
 	return nil

@@ -27,9 +27,11 @@ type Server struct {
 	parts   Parts
 	ready   chan struct{} // closed once every service is decided and the kernel told
 
-	meter     *meter     // nil where nothing is forwarded
-	saying    sync.Mutex // one word of operators at a time
-	overrides *overrides // guarded by saying, once the daemon has started
+	meter  *meter     // nil where nothing is forwarded
+	saying sync.Mutex // one word of operators at a time; guards what follows once the daemon has started
+
+	overrides       *overrides[string, state.Override]
+	serverOverrides *overrides[state.ServerID, state.ServerOverride]
 
 	reloading sync.Mutex  // one reload at a time
 	mu        sync.Mutex  // guards what follows

@@ -183,7 +183,7 @@ func TestStatus(t *testing.T) {
 		Name: "shop", Mode: "sorry", Pool: "app", Method: "nat", Sched: "wlc", Page: "closed", Outage: "closed", Orphans: "reset",
 		Reason: st.Services[0].Reason, Since: st.Services[0].Since, Live: 0, Total: 2, Budget: Budget(r.config, r.config.Services[0]).Seconds(),
 		Virtuals: []string{"192.0.2.10:80/tcp"}, Verdicts: map[string]api.Counter{"page": {Packets: 4, Bytes: 2000}},
-		Engine: "none", Attached: []string{"eth0 tc"}, Servers: []string{"a", "b"}, Checks: []string{"web"}, Quorum: api.Quorum{Min: 1, Keep: 1, Reach: 1},
+		Engine: "none", Attached: []string{"eth0 tc"}, Servers: []string{"a", "b"}, Checks: []string{"web"}, UpWhen: "all(web)", Quorum: api.Quorum{Min: 1, Keep: 1, Reach: 1},
 	}
 	if d := cmp.Diff([]api.Service{want}, st.Services); d != "" {
 		t.Errorf("services (-want +got):\n%s", d)

@@ -5,6 +5,7 @@ package controlplane
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -91,21 +92,29 @@ func (s *Server) say(w api.Word) (before map[string]state.Override, left []api.L
 func (s *Server) keepOverrides() {
 	s.saying.Lock()
 	defer s.saying.Unlock()
-	if err := s.overrides.keep(s.decider.snapshot.Load().Overrides); err != nil {
-		s.opts.Logger.Error("what operators have said of services will not outlive the daemon", "error", err)
+	now := s.decider.snapshot.Load()
+	if err := errors.Join(s.overrides.keep(now.Overrides), s.serverOverrides.keep(now.ServerOverrides)); err != nil {
+		s.opts.Logger.Error("what operators have said will not outlive the daemon", "error", err)
 	}
 }
 
 // recall returns what operators had said before this start.
 func (s *Server) recall(cfg *config.Config) []state.Event {
-	var err error
-	if s.overrides, err = openOverrides(overridesFile(cfg)); err != nil {
-		s.opts.Logger.Error("services go on without what operators have said", "error", err)
-		s.publish(api.Event{Kind: "config", Name: cfg.Director.Name, Reason: err.Error()})
+	var services, servers error
+	s.overrides, services = openOverrides[string, state.Override](overridesFile(cfg), "services")
+	s.serverOverrides, servers = openOverrides[state.ServerID, state.ServerOverride](serverOverridesFile(cfg), "servers")
+	for _, err := range []error{services, servers} {
+		if err != nil {
+			s.opts.Logger.Error("going on without what operators have said", "error", err)
+			s.publish(api.Event{Kind: "config", Name: cfg.Director.Name, Reason: err.Error()})
+		}
 	}
 	var events []state.Event
-	for _, name := range slices.Sorted(maps.Keys(s.overrides.kept)) {
-		events = append(events, state.Overridden{Service: name, Override: s.overrides.kept[name]})
+	for name, o := range s.overrides.kept {
+		events = append(events, state.Overridden{Service: name, Override: o})
+	}
+	for id, o := range s.serverOverrides.kept {
+		events = append(events, state.ServerOverridden{Server: id, Override: o})
 	}
 	return events
 }

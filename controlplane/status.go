@@ -26,7 +26,7 @@ func (s *Server) Status(context.Context) api.Status {
 		Targets: s.parts.Engine.Targets(),
 	}
 	out.InSync = api.InSync(out.Targets)
-	out.Notices = s.parts.Engine.Notices()
+	out.Notices, out.Guard = s.parts.Engine.Notices(), guard(st)
 	out.Forwarding, out.ForwardingNote = s.parts.Engine.Forwarding(st.Config.Director.Forwarding)
 	out.Probes, out.Lateness = s.parts.Prober.Probes()
 	var err error
@@ -76,7 +76,7 @@ func services(st state.State, verdicts Verdicts, load Load, common api.Status) [
 			Live:    decided.Live, Total: len(pool.Serving(c)),
 			Budget:   budgets.of(c).Seconds(),
 			Verdicts: map[string]api.Counter{},
-			Quorum:   quorum(st, c), Checks: pool.Checks, Attached: attached(common.Attachments),
+			Quorum:   quorum(st, c), Checks: pool.Checks, UpWhen: upWhen(pool), Attached: attached(common.Attachments),
 		}
 		for _, server := range pool.Serving(c) {
 			service.Servers = append(service.Servers, server.Name)
@@ -168,6 +168,7 @@ func servers(st state.State, load Load) []api.Server {
 				Verdict: decided.Verdict.String(), Weight: decided.Weight, Configured: c.Weight,
 				Reason: decided.Reason, Since: decided.Since.UTC(), Probes: probeKeys(st.Config, pool, c),
 			}
+			describeServer(&server, pool, decided, st)
 			if traffic, ok := load.Servers[id]; ok {
 				server.Traffic = &traffic
 			}

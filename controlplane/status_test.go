@@ -35,7 +35,7 @@ func TestStatusTellsOfTraffic(t *testing.T) {
 	if d := cmp.Diff(table, st.FlowTable); d != "" || st.Services[0].Active != 3 {
 		t.Errorf("table (-want +got):\n%s; %d active", d, st.Services[0].Active)
 	}
-	want := api.Server{Pool: "app", Name: "b", Address: serverB, Verdict: "unknown", Configured: 100,
+	want := api.Server{Pool: "app", Name: "b", Address: serverB, Verdict: "unknown", Configured: 100, UpWhen: "all(web)", UpNow: "all(web unknown)",
 		Probes: []api.ProbeKey{{Check: "web", Target: serverB + ":80"}}, Reason: st.Servers[1].Reason, Since: st.Servers[1].Since}
 	if d := cmp.Diff(want, st.Servers[1]); d != "" {
 		t.Errorf("server (-want +got):\n%s", d)

@@ -85,6 +85,11 @@ type fakeDaemon struct {
 	connections func(f api.Filter, yield func(api.Connection) error) error
 	ring        api.Ring
 	sorry       func(w api.Word) (api.Said, error)
+	server      func(w api.ServerWord) (api.ServerSaid, error)
+}
+
+func (d fakeDaemon) Server(_ context.Context, w api.ServerWord) (api.ServerSaid, error) {
+	return d.server(w)
 }
 
 func (d fakeDaemon) Push(_ context.Context, p api.Push) (api.Pushed, error) {

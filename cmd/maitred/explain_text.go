@@ -26,7 +26,7 @@ func (a *app) explainText(e explanation) string {
 	}
 	for _, s := range e.Servers {
 		x.title("server %s/%s at %s: %s for %s: %s", s.Pool, s.Name, serverAddress(s.Server), x.paint(s.Verdict), x.ago(s.Since), s.Reason)
-		x.line("weight", "%d in effect, %d configured", s.Weight, s.Configured)
+		x.weight(s.Server)
 		x.line("services", "%s", dash(strings.Join(s.Services, ", ")))
 		x.results(s.Results, "")
 		x.traffic(s.Traffic)
@@ -63,9 +63,41 @@ func (x *explainer) service(s explainedService) {
 	for _, server := range s.Members {
 		x.line("server", "%s/%s at %s: %s for %s, weight %d of %d: %s", server.Pool, server.Name, serverAddress(server.Server),
 			x.paint(server.Verdict), x.ago(server.Since), server.Weight, server.Configured, server.Reason)
+		x.decided(server.Server, "  ")
 		x.results(server.Results, "  ")
 	}
 	x.events(s.Events)
+}
+
+// weight says how the weight of a server comes about, and then its verdict.
+func (x *explainer) weight(s api.Server) {
+	if s.Factors == nil {
+		x.line("weight", "%d in effect, %d configured", s.Weight, s.Configured)
+	} else {
+		x.line("weight", "%d in effect: %s", s.Weight, s.Factors.Text)
+	}
+	x.decided(s, "")
+}
+
+// decided says what decides on a server: its checks as its pool puts them together, and
+// who goes before them.
+func (x *explainer) decided(s api.Server, indent string) {
+	if s.UpWhen != "" {
+		x.line("up_when", "%s%s", indent, s.UpNow)
+	}
+	if s.Factors != nil && indent != "" && s.Weight != s.Configured {
+		x.line("weight", "%s%s", indent, s.Factors.Text)
+	}
+	if s.Held {
+		x.line("guard", "%sheld as it was, its checks say %s: switching is frozen, see maitred status", indent, ownText(s))
+	}
+	if o := s.Override; o != nil {
+		text := fmt.Sprintf("%s, by an operator, for %s", overrideText(*o), x.ago(o.Since))
+		if !o.Until.IsZero() {
+			text += ", ends in " + x.left(o.Until)
+		}
+		x.line("said", "%s%s; its checks say %s: maitred server auto takes it back", indent, text, ownText(s))
+	}
 }
 
 func serverAddress(s api.Server) string {

@@ -51,8 +51,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not c
 	root.PersistentFlags().StringVar(&a.configFlag, "config", "",
 		"configuration `file` (MAITRED_CONFIG; "+defaultConfig+")")
 	root.AddCommand(
-		a.run(), a.validate(), a.config(), a.reload(), a.status(), a.explain(), a.check(), a.connections(), a.events(), a.sorry(), a.page(),
-		a.doctor(), a.demo(), a.demoServer(), a.sorryServer(), a.version(),
+		a.run(), a.validate(), a.config(), a.reload(), a.status(), a.explain(), a.check(), a.connections(), a.events(), a.sorry(),
+		a.server(), a.page(), a.doctor(), a.demo(), a.demoServer(), a.sorryServer(), a.version(),
 	)
 	root.InitDefaultCompletionCmd()
 	strictGroups(root)

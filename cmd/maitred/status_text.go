@@ -38,6 +38,10 @@ func (a *app) identity(st api.Status) string {
 			fmt.Fprintf(&b, "  %s\n", line)
 		}
 	}
+	if g := st.Guard; g != nil {
+		fmt.Fprintf(&b, "%s for %s, %s more at most: %s; held as they were: %s\n",
+			a.alarm("switching is frozen"), a.ago(g.Since), a.left(g.Until), g.Reason, dash(strings.Join(g.Held, ", ")))
+	}
 	for _, notice := range st.Notices {
 		fmt.Fprintf(&b, "note: %s\n", notice)
 	}

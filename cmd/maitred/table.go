@@ -81,7 +81,7 @@ func (a *app) paint(word string) string {
 	switch word {
 	case "up", "serve", "in sync", "ready", "ok":
 		return "\x1b[32m" + word + "\x1b[0m"
-	case "unknown", "pending", "drain", "linger", "shed", "backup", "falling", "rising", "not ready", "warn":
+	case "unknown", "pending", "degraded", "drain", "linger", "shed", "backup", "falling", "rising", "not ready", "warn":
 		return "\x1b[33m" + word + "\x1b[0m"
 	case "down", "sorry", "out of sync", "fail":
 		return "\x1b[31m" + word + "\x1b[0m"

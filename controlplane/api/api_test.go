@@ -30,7 +30,10 @@ type fakeDaemon struct {
 	connections func(ctx context.Context, f Filter, yield func(Connection) error) error
 	ring        func(service string) (Ring, error)
 	sorry       func(w Word) (Said, error)
+	server      func(w ServerWord) (ServerSaid, error)
 }
+
+func (d fakeDaemon) Server(_ context.Context, w ServerWord) (ServerSaid, error) { return d.server(w) }
 
 func (d fakeDaemon) Sorry(_ context.Context, w Word) (Said, error) { return d.sorry(w) }
 

@@ -35,6 +35,9 @@ type Daemon interface {
 	Sorry(ctx context.Context, w Word) (Said, error)
 	// Push takes what somebody tells of a server. What makes no sense is a FilterError.
 	Push(ctx context.Context, p Push) (Pushed, error)
+	// Server does what an operator says of servers. A word that makes no sense is a
+	// FilterError.
+	Server(ctx context.Context, w ServerWord) (ServerSaid, error)
 	// Connections hands each that the filter wants to yield, and ends with the
 	// first error of it. A filter that names what there is not is a FilterError.
 	Connections(ctx context.Context, f Filter, yield func(Connection) error) error
@@ -132,6 +135,7 @@ func (e *Endpoint) handler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/sorry", e.sorry)
 	mux.HandleFunc("POST /v1/push", e.push)
+	mux.HandleFunc("POST /v1/server", e.server)
 	mux.HandleFunc("GET /v1/events", e.stream)
 	mux.HandleFunc("GET /v1/connections", e.connections)
 	mux.HandleFunc("GET /v1/ring", func(w http.ResponseWriter, r *http.Request) {

@@ -28,6 +28,7 @@ type Status struct {
 	Verdicts    map[string]Counter `json:"verdicts"` // of the programs, all services
 	// Notices are what is wanted and cannot be had on this machine.
 	Notices []string `json:"notices,omitempty"`
+	Guard   *Guard   `json:"guard,omitempty"` // only while switching is frozen
 	// Problems are what the daemon could not find out for this answer.
 	Problems []string `json:"problems,omitempty"`
 }
@@ -71,7 +72,8 @@ type Service struct {
 	Attached []string           `json:"attached"`          // interfaces whose packets are looked at for it: see attachments
 	Active   int                `json:"active_connections"`
 	Quorum   Quorum             `json:"quorum"`
-	Checks   []string           `json:"checks,omitempty"`      // that each of its servers must pass
+	Checks   []string           `json:"checks,omitempty"`      // that decide on its servers
+	UpWhen   string             `json:"up_when,omitempty"`     // how: an expression of them
 	Page     string             `json:"page,omitempty"`        // that clients get, or would get
 	Outage   string             `json:"outage_page,omitempty"` // of the configuration, whatever is shown now
 	Backup   string             `json:"backup_pool,omitempty"`
@@ -91,14 +93,20 @@ type Server struct {
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
 	Port    uint16    `json:"port,omitempty"` // absent: the port that the client asked for
-	Verdict string    `json:"verdict"`        // unknown, up, drain, down
-	Weight  int       `json:"weight"`         // in effect; 0 unless up
+	Verdict string    `json:"verdict"`        // unknown, up, degraded, drain, down
+	Weight  int       `json:"weight"`         // in effect; 0 unless up or degraded
 	Reason  string    `json:"reason"`
 	Since   time.Time `json:"since"`
 
-	Configured int        `json:"configured_weight"`
-	Probes     []ProbeKey `json:"probes,omitempty"`  // that decide on it
-	Traffic    *Traffic   `json:"traffic,omitempty"` // absent where nothing is forwarded, or it is not told
+	Configured int             `json:"configured_weight"`
+	Factors    *Factors        `json:"weight_factors,omitempty"` // absent: it has no weight
+	UpWhen     string          `json:"up_when,omitempty"`        // when it is up, by its checks; absent: it has none
+	UpNow      string          `json:"up_when_now,omitempty"`    // the same, with how each check stands
+	Own        string          `json:"checks_say,omitempty"`     // the verdict of its checks alone; absent: that in force
+	Held       bool            `json:"held,omitempty"`           // as it was, by the guard
+	Override   *ServerOverride `json:"override,omitempty"`       // in force
+	Probes     []ProbeKey      `json:"probes,omitempty"`         // that decide on it
+	Traffic    *Traffic        `json:"traffic,omitempty"`        // absent where nothing is forwarded, or it is not told
 }
 
 // Probe is one check on one target, however many services use it.
@@ -175,7 +183,7 @@ type Counter struct {
 type Event struct {
 	Seq    uint64    `json:"seq"` // counts from 1 since the daemon started
 	At     time.Time `json:"at"`
-	Kind   string    `json:"kind"` // server, service, config, drift, kernel
+	Kind   string    `json:"kind"` // server, service, guard, config, drift, kernel
 	Name   string    `json:"name"`
 	From   string    `json:"from,omitempty"`
 	To     string    `json:"to,omitempty"`

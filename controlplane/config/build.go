@@ -22,9 +22,11 @@ func (b builder) config() *Config {
 	cfg := &Config{Director: b.director(), Admin: b.admin(), places: b.places, secrets: b.secrets}
 	b.timing("health.defaults", "health.defaults", b.raw.Health.Defaults)
 	cfg.Checks = b.checks()
+	cfg.Guard = b.guard("health.guard", cfg.Checks)
 	cfg.Pools = b.pools(cfg.Checks)
 	cfg.Pages = b.pages()
 	cfg.Services = b.services(cfg)
+	b.alike(cfg)
 	b.dataplane(cfg)
 	b.ownAddresses(cfg)
 	b.room(cfg)

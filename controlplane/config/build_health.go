@@ -46,6 +46,63 @@ func (b builder) slowStart(path string, d time.Duration) time.Duration {
 	return d
 }
 
+// guard reads when switching is frozen.
+func (b builder) guard(path string, checks []Check) Guard {
+	r := b.raw.Health.Guard
+	if !b.given(path) {
+		return Guard{}
+	}
+	g := Guard{Fraction: b.part(path+".fraction", r.Fraction), Within: r.Within, Max: r.Max}
+	if b.between(path+".within", g.Within, time.Second, time.Hour) && b.between(path+".max", g.Max, time.Second, longestTime) && g.Max <= g.Within {
+		b.add(path+".max", "%v is not longer than within, %v", short(g.Max), short(g.Within))
+	}
+	if len(r.Canary) == 0 && b.ok(path+".canary") {
+		b.missing(path+".canary", "name a check and the address of what all servers are reached through, as in [{check: gateway, target: 10.0.0.1}]")
+	}
+	for i, c := range r.Canary {
+		g.Canaries = append(g.Canaries, b.canary(at(path, "canary", i), c, checks))
+	}
+	return g
+}
+
+func (b builder) canary(path string, r rawCanary, checks []Check) Canary {
+	c := Canary{Check: r.Check, Target: b.address(path+".target", r.Target)}
+	i := slices.IndexFunc(checks, func(k Check) bool { return k.Name == r.Check })
+	switch {
+	case r.Check == "":
+		b.missing(path+".check", "name a check, of type icmp or tcp")
+	case i < 0:
+		var known []string
+		for _, k := range checks {
+			known = append(known, k.Name)
+		}
+		b.reference(path+".check", "check", r.Check, known)
+	case checks[i].Via == ViaDataplane:
+		b.add(path+".check", "check %q asks by the way of the data, which leads to servers only", r.Check)
+	case checks[i].Type != "" && !checks[i].Portless && checks[i].Target(Server{}).Port() == 0:
+		b.add(path+".check", "check %q has no port to probe: %s has no usual one, give the check a port", r.Check, checks[i].Type)
+	}
+	return c
+}
+
+// alike reports services that share servers and do not agree on what becomes of these
+// below the quorum.
+func (b builder) alike(cfg *Config) {
+	first := map[string]int{}
+	for i, s := range cfg.Services {
+		j, seen := first[s.Pool]
+		if !seen {
+			first[s.Pool] = i
+			continue
+		}
+		before := cfg.Services[j]
+		if s.Quorum != before.Quorum && (s.Quorum.Below == BelowAll || before.Quorum.Below == BelowAll) {
+			b.add(at("services", cfg.origins[i], "quorum"), "differs from that of service %q: services that share pool %q have the same quorum where one sends to all servers below it",
+				before.Given(), s.Pool)
+		}
+	}
+}
+
 // part reads a part of the whole: above 0% and at most 100%.
 func (b builder) part(path, text string) float64 {
 	digits, percent := strings.CutSuffix(text, "%")

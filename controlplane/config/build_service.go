@@ -147,7 +147,8 @@ func (b builder) quorum(path string, r rawQuorum) Quorum {
 	case most >= least:
 		b.add(path+".hysteresis", "%q is not below min, %q: the service would never go down", r.Hysteresis, r.Min)
 	}
-	return Quorum{Min: least, Hysteresis: most, Percent: percent}
+	b.enum(path+".below", r.Below, "what a service can do below its quorum", string(BelowSorry), string(BelowKeep), string(BelowAll))
+	return Quorum{Min: least, Hysteresis: most, Percent: percent, Below: Below(r.Below)}
 }
 
 // amount reads a number of servers, or per cent.

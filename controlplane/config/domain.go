@@ -20,6 +20,7 @@ type Config struct {
 	Pages    []Page
 	Services []Service
 	Admin    Admin
+	Guard    Guard
 
 	places  places // of keys in the files, for Problem
 	secrets secrets
@@ -84,6 +85,21 @@ const (
 	OnStopKeep     OnStop = "keep"
 	OnStopWithdraw OnStop = "withdraw"
 )
+
+// Guard freezes switching when too many servers seem to fail at once. Without
+// canaries there is none.
+type Guard struct {
+	Fraction float64       // more than this part of all servers with checks, up to 1
+	Within   time.Duration // go down in this time
+	Max      time.Duration // how long it lasts at most
+	Canaries []Canary      // and all of these fail
+}
+
+// Canary is a check of something that the director sees all servers through.
+type Canary struct {
+	Check  string
+	Target netip.Addr
+}
 
 // Check is a health check: an object of its own, which any number of pools use.
 type Check struct {

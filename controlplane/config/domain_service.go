@@ -114,7 +114,20 @@ type Quorum struct {
 	Min        int // live servers, or per cent of the pool's weight
 	Hysteresis int // in the same unit
 	Percent    bool
+	Below      Below
 }
+
+// Below says what a service does that is below its quorum.
+type Below string
+
+// BelowSorry says sorry, or has those in reserve serve. BelowKeep goes on with the
+// servers that are up, however few. BelowAll sends to all servers, whatever their
+// checks say, but to those that an operator has put out of service.
+const (
+	BelowSorry Below = "sorry"
+	BelowKeep  Below = "keep"
+	BelowAll   Below = "all"
+)
 
 // Sorry says what clients hear while a service is below its quorum.
 type Sorry struct {

@@ -37,7 +37,7 @@ func TestMinimal(t *testing.T) {
 		Pages: []Page{{Name: "default", Protocol: "http"}, {Name: "busy", Protocol: "http"}},
 		Services: []Service{{
 			Name: "shop", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Ports: []uint16{80},
-			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1},
+			Protocol: TCP, Hash: HashAddress, Method: NAT, OnDown: OnDownReset, Pool: "app", Quorum: Quorum{Min: 1, Below: BelowSorry},
 			Sorry: Sorry{Page: "default", Linger: 10 * time.Second, Orphans: OrphansAuto},
 			Shed:  Shed{Page: "busy"},
 		}},
@@ -103,7 +103,7 @@ admin: {socket: /run/Other.sock}
 		t.Errorf("server: %+v", got)
 	}
 	shop, six, dns := cfg.Services[0], cfg.Services[1], cfg.Services[2]
-	if want := (Quorum{Min: 50, Hysteresis: 10, Percent: true}); shop.Quorum != want {
+	if want := (Quorum{Min: 50, Hysteresis: 10, Percent: true, Below: BelowSorry}); shop.Quorum != want {
 		t.Errorf("quorum %+v, want %+v", shop.Quorum, want)
 	}
 	if want := (Sorry{Orphans: OrphansDrop}); shop.Sorry != want {

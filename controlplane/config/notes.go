@@ -20,6 +20,9 @@ func (c *Config) Notes() []Problem {
 			checks[name] = true
 		}
 	}
+	for _, canary := range c.Guard.Canaries {
+		checks[canary.Check] = true
+	}
 	r := newReport()
 	r.places, r.secrets = c.places, c.secrets
 	unused := func(path, noun, by, name string, used map[string]bool) {

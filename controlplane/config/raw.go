@@ -53,6 +53,19 @@ type rawFullNAT struct {
 
 type rawHealth struct {
 	Defaults rawTiming `mapstructure:"defaults"`
+	Guard    rawGuard  `mapstructure:"guard"`
+}
+
+type rawGuard struct {
+	Canary   []rawCanary   `mapstructure:"canary"`
+	Fraction string        `mapstructure:"fraction"` // as in "50%"
+	Within   time.Duration `mapstructure:"within"`
+	Max      time.Duration `mapstructure:"max"`
+}
+
+type rawCanary struct {
+	Check  string `mapstructure:"check"`
+	Target string `mapstructure:"target"`
 }
 
 type rawTiming struct {
@@ -146,6 +159,7 @@ type rawTunnel struct {
 type rawQuorum struct {
 	Min        string `mapstructure:"min"`
 	Hysteresis string `mapstructure:"hysteresis"`
+	Below      string `mapstructure:"below"`
 }
 
 type rawSorry struct {

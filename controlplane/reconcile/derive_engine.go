@@ -115,7 +115,7 @@ func (w Want) putServers(s state.State, c config.Service, env Env) Share {
 	pool, _ := s.Config.Pool(c.Pool)
 	asked := w.marksOf()
 	for _, server := range pool.Serving(c) {
-		decided := s.Servers[state.ServerID{Pool: pool.Name, Name: server.Name}]
+		decided := wanted(s, state.ServerID{Pool: pool.Name, Name: server.Name})
 		id := ServerID(c, server)
 		row := serverRow(c, server, decided, env.Paths[server.Address])
 		if row.Keep && asked[id] {

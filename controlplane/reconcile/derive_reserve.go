@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/state"
@@ -47,7 +48,7 @@ func destinations(s state.State, c config.Service, v config.Virtual, mute bool) 
 		serves := pool.Name == serving(s.Services[c.Name], c)
 		for _, server := range pool.Serving(part) {
 			at := destinationOf(server, v)
-			d := wantedDestination(part, server, s.Servers[state.ServerID{Pool: pool.Name, Name: server.Name}])
+			d := wantedDestination(part, server, wanted(s, state.ServerID{Pool: pool.Name, Name: server.Name}))
 			if mute {
 				d.Weight = 0
 			}
@@ -57,6 +58,20 @@ func destinations(s state.State, c config.Service, v config.Virtual, mute bool) 
 		}
 	}
 	return all
+}
+
+// wanted is a server as it was decided, and as up where a service below its quorum
+// sends to all: but not where an operator has taken it out.
+func wanted(s state.State, id state.ServerID) state.Server {
+	decided := s.Servers[id]
+	pool, _ := s.Config.Pool(id.Pool)
+	all := slices.ContainsFunc(s.Config.Services, func(c config.Service) bool {
+		return c.Pool == id.Pool && s.Services[c.Name].All && slices.Contains(pool.Serving(c), decided.Config)
+	})
+	if all && decided.Override.Mode == state.ServerAuto && !decided.Verdict.Serves() {
+		decided.Verdict, decided.Weight = state.VerdictUp, decided.Config.Weight
+	}
+	return decided
 }
 
 // destinationOf is where IPVS has a server: this machine at the service's own

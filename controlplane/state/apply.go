@@ -33,6 +33,7 @@ func New() State {
 func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 	next := State{
 		Config: s.Config, Probes: maps.Clone(s.Probes), Overrides: maps.Clone(s.Overrides), Loads: maps.Clone(s.Loads),
+		ServerOverrides: maps.Clone(s.ServerOverrides),
 	}
 	var changes []Change
 	var loaded *Loaded
@@ -47,25 +48,29 @@ func Apply(s State, now time.Time, events ...Event) (State, []Change) {
 			next.Probes = noted(next.Probes, e.Transition)
 		case Overridden:
 			next.Overrides = e.Applied(next.Overrides)
+		case ServerOverridden:
+			next.ServerOverrides = e.Applied(next.ServerOverrides)
 		case Measured:
 			next.Loads = measured(next.Loads, e)
 		case Tick:
 		}
 	}
 	changes = append(changes, next.keepNamed(now)...)
-	next.Servers = decideServers(s, next, now)
+	changes = append(changes, next.keepServersNamed(now)...)
+	next.decideServers(s, now)
 	was := s.Services
 	if loaded != nil {
 		was = succeed(s, next, loaded.Held, now)
 	}
 	next.Services = decideServices(was, next, now)
+	changes = append(changes, guardChanges(s, next, now)...)
 	changes = append(changes, serverChanges(s, next, now)...)
 	return next, append(changes, serviceChanges(s, next, now)...)
 }
 
 // Next tells when a Tick is due, if one is: when a linger ends, when a pending
-// service must be decided without the results that are missing, or when the weight
-// of a server grows.
+// service must be decided without the results that are missing, when the weight of a
+// server grows, when the time of an operator's word is up or that of the guard.
 func (s State) Next() (time.Time, bool) {
 	var next time.Time
 	wait := func(due time.Time) {
@@ -79,7 +84,10 @@ func (s State) Next() (time.Time, bool) {
 	}
 	for _, v := range s.Servers {
 		wait(v.Step)
+		wait(v.Override.Until)
 	}
+	wait(s.Guard.Until)
+	wait(s.Guard.Thaw)
 	return next, !next.IsZero()
 }
 
@@ -118,9 +126,13 @@ func serverChanges(old, next State, now time.Time) []Change {
 	for id, s := range next.Servers {
 		was := old.Servers[id]
 		c := Change{At: now, Kind: KindServer, Name: id.String(), Reason: s.Reason}
+		if !was.Override.none() && s.Override.none() {
+			c.Reason = was.Override.ended(now) + "; " + s.Reason
+		}
 		switch {
 		case was.Verdict != s.Verdict:
 			c.From, c.To = was.Verdict.String(), s.Verdict.String()
+		case !was.Override.same(s.Override):
 		case was.Weight != s.Weight && was.Config.Weight == s.Config.Weight:
 			c.From, c.To = "weight "+strconv.Itoa(was.Weight), "weight "+strconv.Itoa(s.Weight)
 			c.Reason, c.Step = s.Factors.Text(s.Config.Weight), !s.Ramp.IsZero()

@@ -20,8 +20,9 @@ import (
 //	check web http interval=5s fast=1s timeout=2s rise=2 fall=3 port=8080
 //	pool app checks=web,db [up_when=any(web,db)] degraded=0.5
 //	server app/a 10.0.0.11:80 weight=100 slow=30s
+//	guard canary=gw@10.0.0.1 fraction=0.5 within=10s max=5m
 //	page closed
-//	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false page=closed linger=10s orphans=auto
+//	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false below=sorry page=closed linger=10s orphans=auto
 //		backup=POOL key=KEY connections=0 new=0 overloaded=false shed=0.3 busy=PAGE
 //
 // Everything but the first two words and a server's address may be left out.
@@ -63,6 +64,12 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 		return parsePool(cfg, words[0], o)
 	case "server":
 		return parseServer(cfg, words, o)
+	case "guard":
+		check, target, _ := strings.Cut(o["canary"], "@")
+		cfg.Guard = config.Guard{
+			Fraction: o.float("fraction", 0.5), Within: o.duration("within", 10*time.Second), Max: o.duration("max", 5*time.Minute),
+			Canaries: []config.Canary{{Check: check, Target: netip.MustParseAddr(target)}},
+		}
 	case "page":
 		cfg.Pages = append(cfg.Pages, config.Page{Name: words[0]})
 	case "service":
@@ -78,7 +85,7 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 		cfg.Services = append(cfg.Services, config.Service{
 			Name: words[0], Addresses: addrs, Ports: []uint16{port},
 			Protocol: config.Protocol(o.text("protocol", "tcp")), Scheduler: "wlc", Method: config.NAT, Pool: o["pool"],
-			Quorum: config.Quorum{Min: o.int("quorum", 1), Hysteresis: o.int("hysteresis", 0), Percent: o["percent"] == "true"},
+			Quorum: config.Quorum{Min: o.int("quorum", 1), Hysteresis: o.int("hysteresis", 0), Percent: o["percent"] == "true", Below: config.Below(o.text("below", "sorry"))},
 			Sorry: config.Sorry{
 				Page: o["page"], Linger: o.duration("linger", 10*time.Second),
 				Orphans: config.Orphans(o.text("orphans", "auto")), Pool: o["backup"], TLS: config.TLS{Key: config.PrivateKey(o["key"])},
@@ -136,6 +143,23 @@ func parseOverride(words []string, now time.Time) state.Overridden {
 	return state.Overridden{Service: words[0], Override: state.Override{
 		Mode: mode, Page: o["page"], Shed: o.float("shed", 0), Since: now,
 	}}
+}
+
+// parseServerOverride reads a server and what an operator says of it.
+func parseServerOverride(words []string, now time.Time) state.ServerOverridden {
+	o := parseOptions(words[2:])
+	var e state.ServerOverridden
+	if err := e.Server.UnmarshalText([]byte(words[0])); err != nil {
+		panic(err)
+	}
+	e.Override = state.ServerOverride{Mode: state.ServerMode(words[1]), Weight: o.float("weight", 0), Since: now}
+	if words[1] == "auto" {
+		e.Override.Mode = state.ServerAuto
+	}
+	if d := o.duration("for", 0); d > 0 {
+		e.Override.Until = now.Add(d)
+	}
+	return e
 }
 
 // parseMeasured reads a service and what it carries.

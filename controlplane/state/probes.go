@@ -12,7 +12,7 @@ import (
 
 // Probes lists what the scheduler has to run for a configuration: one probe for
 // each check and target, however many pools and services use it, in the order
-// of the configuration.
+// of the configuration; and then the canaries of the guard.
 func Probes(cfg *config.Config) []checkers.Probe {
 	var probes []checkers.Probe
 	seen := map[checkers.Key]bool{}
@@ -34,6 +34,13 @@ func Probes(cfg *config.Config) []checkers.Probe {
 				}
 				probes = append(probes, p)
 			}
+		}
+	}
+	for _, c := range cfg.Guard.Canaries {
+		check, _ := cfg.Check(c.Check)
+		if key := canaryKey(cfg, c); !seen[key] {
+			seen[key] = true
+			probes = append(probes, checkers.Probe{Key: key, Checker: check.Checker, Timing: check.Timing, Fingerprint: check.Fingerprint})
 		}
 	}
 	return probes

@@ -65,6 +65,9 @@ func checkFromScratch(t *testing.T, cfg *config.Config, latest map[checkers.Key]
 	for name, o := range s.Overrides {
 		events = append(events, state.Overridden{Service: name, Override: o})
 	}
+	for id, o := range s.ServerOverrides {
+		events = append(events, state.ServerOverridden{Server: id, Override: o})
+	}
 	for _, tr := range latest {
 		events = append(events, state.Probed{Transition: tr})
 	}
@@ -72,7 +75,8 @@ func checkFromScratch(t *testing.T, cfg *config.Config, latest map[checkers.Key]
 	for id, want := range fresh.Servers {
 		got := s.Servers[id]
 		want.Since, got.Since = time.Time{}, time.Time{}
-		want.Cold, got.Cold = false, false // which remembers what was before a missing result
+		// What remembers: how it was before a result went missing, and before it failed.
+		want.Cold, got.Cold, want.Before, got.Before, want.Fell, got.Fell = false, false, 0, 0, time.Time{}, time.Time{}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("server %v is %+v, from scratch %+v", id, got, want)
 		}
@@ -114,6 +118,12 @@ func checkServers(t *testing.T, cfg *config.Config, latest map[checkers.Key]chec
 			want = state.VerdictUnknown
 		}
 		got := s.Servers[state.ServerID{Pool: "app", Name: server.Name}]
+		if got.Own != want {
+			t.Fatalf("the checks of server %s say %v, want %v", server.Name, got.Own, want)
+		}
+		want = map[state.ServerMode]state.Verdict{
+			state.ServerAuto: want, state.ServerUp: state.VerdictUp, state.ServerDrain: state.VerdictDrain, state.ServerMaint: state.VerdictDown,
+		}[s.ServerOverrides[got.ID].Mode]
 		if got.Cold && want == state.VerdictUp || !got.Cold && (want == state.VerdictDrain || want == state.VerdictDown) {
 			t.Fatalf("server %s is %v and cold: %v", server.Name, want, got.Cold)
 		}

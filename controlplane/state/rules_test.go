@@ -3,6 +3,7 @@
 package state_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -29,7 +30,7 @@ type rules struct {
 
 // randomEvent is something that happens: a probe's result, most of the time.
 func (r *rules) randomEvent(rnd *rand.Rand, probes []checkers.Probe, latest map[checkers.Key]checkers.Transition, now time.Time) state.Event {
-	switch n := rnd.IntN(12); {
+	switch n := rnd.IntN(14); {
 	case n < 7 && len(probes) > 0:
 		tr := randomTransition(rnd, probes[rnd.IntN(len(probes))].Key, now)
 		latest[tr.Key] = tr
@@ -45,7 +46,14 @@ func (r *rules) randomEvent(rnd *rand.Rand, probes []checkers.Probe, latest map[
 		r.load, r.measured = 80+rnd.IntN(30), true
 		return state.Measured{Loads: map[string]state.Load{"shop": {Connections: r.load}}}
 	}
-	return state.Tick{}
+	if rnd.IntN(3) == 0 {
+		return state.Tick{}
+	}
+	modes := []state.ServerMode{state.ServerAuto, state.ServerAuto, state.ServerUp, state.ServerDrain, state.ServerMaint}
+	return state.ServerOverridden{
+		Server:   state.ServerID{Pool: "app", Name: fmt.Sprintf("s%d", rnd.IntN(len(r.cfg.Pools[0].Servers)))},
+		Override: state.ServerOverride{Mode: modes[rnd.IntN(len(modes))], Since: now},
+	}
 }
 
 // follow says which mode the state must be in after an event.

@@ -8,41 +8,77 @@ import (
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
-// decideServers gives every server of the new configuration its verdict.
-func decideServers(old, next State, now time.Time) map[ServerID]Server {
-	servers := map[ServerID]Server{}
-	running := len(old.Servers) > 0
-	for _, pool := range next.Config.Pools {
-		checks := poolChecks(next.Config, pool)
+// decideServers gives every server of the new configuration its verdict: first what
+// its checks say, and then, where all of that may be the director's own fault or an
+// operator has decided, what is in force.
+func (s *State) decideServers(old State, now time.Time) {
+	s.Servers = map[ServerID]Server{}
+	for _, pool := range s.Config.Pools {
+		checks := poolChecks(s.Config, pool)
 		for _, c := range pool.Servers {
 			id := ServerID{Pool: pool.Name, Name: c.Name}
-			s := Server{ID: id, Config: c, Since: now}
-			s.Verdict, s.Reason = next.judge(pool.When(), checks, c)
-			was, known := old.Servers[id]
-			if known && sameHost(was.Config, c) {
-				s = settle(was, s)
-			} else {
-				was = Server{Cold: running} // one that a reload brings has yet to warm up
-			}
-			s.warm(was, now)
-			s.weigh(next.factors(pool, checks, c), now)
-			servers[id] = s
+			server := Server{ID: id, Config: c, Probed: len(checks) > 0, Override: s.ServerOverrides[id]}
+			server.Own, server.OwnReason = s.judge(pool.When(), checks, c)
+			server.fall(predecessor(old, id, c), now)
+			s.Servers[id] = server
 		}
 	}
-	return servers
+	s.Guard = s.decideGuard(old.Guard, now)
+	for _, pool := range s.Config.Pools {
+		checks := poolChecks(s.Config, pool)
+		for _, c := range pool.Servers {
+			id := ServerID{Pool: pool.Name, Name: c.Name}
+			server, was := s.Servers[id], predecessor(old, id, c)
+			server.settle(was, s.Guard, now)
+			server.warm(was, now)
+			server.weigh(s.factors(pool, checks, c), now)
+			s.Servers[id] = server
+		}
+	}
 }
 
-// settle keeps what was decided before where there is nothing new to say: a
-// check that a reload has brought says nothing until its first result, and must
-// not take a live server out of service by that.
-func settle(was, s Server) Server {
-	if s.Verdict == VerdictUnknown && was.Verdict.Serves() {
-		s.Verdict, s.Reason = was.Verdict, s.Reason+", stays "+was.Verdict.String()
+// predecessor is the server that was checked under that name before. One that a reload
+// brings has yet to warm up.
+func predecessor(old State, id ServerID, c config.Server) Server {
+	was, known := old.Servers[id]
+	if known && sameHost(was.Config, c) {
+		return was
 	}
-	if s.Verdict == was.Verdict {
+	return Server{Cold: len(old.Servers) > 0}
+}
+
+// fall keeps what the checks said before where they have nothing new to say: one that
+// a reload has brought says nothing until its first result, and must not take a live
+// server out of service by that. It notes when they took it from service.
+func (s *Server) fall(was Server, now time.Time) {
+	if s.Own == VerdictUnknown && was.Own.Serves() {
+		s.Own, s.OwnReason = was.Own, s.OwnReason+", stays "+was.Own.String()
+	}
+	switch {
+	case !s.Own.fails():
+	case was.Own.Serves():
+		s.Fell, s.Before = now, was.Own
+	default:
+		s.Fell, s.Before = was.Fell, was.Before
+	}
+}
+
+// settle puts together what an operator, the guard and the checks say, in that order.
+func (s *Server) settle(was Server, g Guard, now time.Time) {
+	s.Verdict, s.Reason = s.Own, s.OwnReason
+	if s.Held = g.holds(*s); s.Held {
+		s.Verdict, s.Reason = s.Before, "held as it was, switching is frozen; "+s.OwnReason
+	}
+	if v, decided := s.Override.verdict(); decided {
+		s.Verdict = v
+	}
+	if !s.Override.none() {
+		s.Reason = s.Override.said() + "; " + s.Reason
+	}
+	s.Since = now
+	if s.Verdict == was.Verdict && !was.Since.IsZero() {
 		s.Since = was.Since
 	}
-	return s
 }
 
 // sameHost tells whether a server of a new configuration is the one that was

@@ -86,6 +86,10 @@ func settleMode(next *Service, c config.Service, spare tally) {
 		next.Reason = "shedding " + percent(c.Shed.Fraction) + ": " + next.Overload.Why + "; " + counted
 	case next.Own == ModeServe:
 		next.Mode = ModeServe
+	case c.Quorum.Below == config.BelowKeep:
+		next.Mode, next.Reason = ModeServe, "below its quorum and goes on with the servers that are up; "+counted
+	case c.Quorum.Below == config.BelowAll:
+		next.Mode, next.All, next.Reason = ModeServe, true, "below its quorum and served by all servers, up or not; "+counted
 	case spare.up > 0:
 		next.Mode = ModeBackup
 		next.Reason = "backup pool " + c.Sorry.Pool + " serves; " + next.Reason

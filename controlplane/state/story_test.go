@@ -33,6 +33,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 //	[+DURATION] load FILE [ADDRESS=MODE of a row that the kernel holds]...
 //	[+DURATION] probe CHECK@TARGET up|degraded|down [CLASS] [percent=N] [hint=drain|maint] ["MESSAGE"]
 //	[+DURATION] override SERVICE on|off|shed|auto [shed=PART] [page=NAME]
+//	[+DURATION] server POOL/NAME up|drain|maint|auto [weight=PART] [for=DURATION]
 //	[+DURATION] measure SERVICE [connections=N] [new=N] [overloaded=true]
 //	[+DURATION] tick
 //	next
@@ -149,6 +150,8 @@ func (p *player) step(line string) ([]string, error) {
 		return p.apply(state.Probed{Transition: t})
 	case "override":
 		return p.apply(parseOverride(strings.Fields(rest), p.now))
+	case "server":
+		return p.apply(parseServerOverride(strings.Fields(rest), p.now))
 	case "measure":
 		return p.apply(parseMeasured(strings.Fields(rest)))
 	case "tick":
@@ -201,6 +204,9 @@ func dump(s state.State) []string {
 		extra := ""
 		if c, _ := s.Config.Service(name); v.Page != c.Sorry.Page {
 			extra = " page " + v.Page
+		}
+		if v.All {
+			extra += " by all"
 		}
 		if v.Shed > 0 {
 			extra += fmt.Sprintf(" sheds %.2f", v.Shed)

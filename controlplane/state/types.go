@@ -19,6 +19,9 @@ type State struct {
 	Services map[string]Service
 	// Overrides are what operators have decided, by the service's name in the file.
 	Overrides map[string]Override
+	// ServerOverrides are what they have decided of real servers.
+	ServerOverrides map[ServerID]ServerOverride
+	Guard           Guard
 	// Loads are what services had to carry when it was measured last, by name.
 	Loads map[string]Load
 }
@@ -115,6 +118,15 @@ type Server struct {
 	Factors Factors // what the weight comes from
 	Reason  string  // the check that decided and what it said
 	Since   time.Time
+	// Own is what its checks alone say, whoever says otherwise, and Before what they
+	// said before they took it from service, which was when it Fell; zero: they did
+	// not.
+	Own, Before Verdict
+	OwnReason   string
+	Fell        time.Time
+	Probed      bool // it has checks
+	Held        bool // by the guard
+	Override    ServerOverride
 	// Cold tells that it has not served lately: when it does its slow start begins.
 	Cold bool
 	Ramp time.Time // when its slow start began; zero: it is not in one
@@ -169,6 +181,7 @@ type Service struct {
 	// in ModeLinger, and in ModeBackup after a time of the page; else zero.
 	LingerUntil time.Time
 	Page        string   // name of the page in force, to be shown now or in the next outage; empty: none
+	All         bool     // its servers get new connections whatever their checks say: it is below its quorum
 	Shed        float64  // only in ModeShed: the part of new connections that get the page
 	Override    Override // in force
 	// Own is what its own servers alone would make of it, whoever says otherwise:
@@ -240,4 +253,5 @@ const (
 	KindServer  Kind = "server"
 	KindService Kind = "service"
 	KindConfig  Kind = "config"
+	KindGuard   Kind = "guard"
 )

@@ -174,3 +174,9 @@ func severity(v Verdict) int {
 	}
 	return 0
 }
+
+// Says is what one check alone says of a server.
+func (s State) Says(check string, c config.Server) Verdict {
+	k, _ := s.Config.Check(check)
+	return s.Probes[probeKey(k, c)].verdict()
+}

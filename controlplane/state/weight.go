@@ -18,12 +18,13 @@ type Factors struct {
 	Checks   float64 // the product of the percents that its checks give
 	Degraded float64 // of its pool
 	Slow     float64 // of its slow start
+	Operator float64 // what an operator has said
 }
 
 // product is what all factors make together.
 func (f Factors) product() float64 {
 	product := 1.0
-	for _, factor := range []float64{f.Checks, f.Degraded, f.Slow} {
+	for _, factor := range []float64{f.Checks, f.Degraded, f.Slow, f.Operator} {
 		if factor > 0 {
 			product *= factor
 		}
@@ -40,7 +41,7 @@ func (f Factors) Text(base int) string {
 	for _, factor := range []struct {
 		is float64
 		of string
-	}{{f.Checks, "checks"}, {f.Degraded, "degraded"}, {f.Slow, "slow start"}} {
+	}{{f.Checks, "checks"}, {f.Degraded, "degraded"}, {f.Slow, "slow start"}, {f.Operator, "operator"}} {
 		if factor.is > 0 && factor.is != 1 {
 			text += fmt.Sprintf(" x %s (%s)", percent(factor.is), factor.of)
 		}
@@ -55,7 +56,7 @@ func (s *Server) weigh(said Factors, now time.Time) {
 	if !s.Verdict.Serves() {
 		return
 	}
-	said.Slow = s.slow(now)
+	said.Slow, said.Operator = s.slow(now), s.Override.Weight
 	s.Factors = said
 	s.Weight = int(min(max(math.Round(float64(s.Config.Weight)*said.product()), 1), math.MaxUint16))
 }
@@ -111,6 +112,7 @@ func (s *Server) step(now time.Time) int64 {
 func (s *Server) warm(was Server, now time.Time) {
 	s.Ramp, s.Cold = was.Ramp, was.Cold || s.Verdict.fails()
 	switch {
+	case s.Held: // it was never gone
 	case !s.Verdict.Serves() || s.Config.SlowStart <= 0:
 		s.Ramp = time.Time{}
 	case s.Cold:
