@@ -27,12 +27,20 @@ func netRows() []row {
 			doc: "The server's host answers echo requests: ping.",
 		},
 		{
+			name: "ntp", port: 123, options: ntpOptions(), build: newNTP,
+			doc: "The server tells the time, and is near enough to the director's.",
+		},
+		{
 			name: "process", portless: true, options: processOptions(), build: newProcess,
 			doc: "A process is alive on the director.",
 		},
 		{
 			name: "push", portless: true, options: pushOptions(), build: newPush,
 			doc: "Somebody tells the daemon how the server is, again and again: maitred check push.",
+		},
+		{
+			name: "snmp", port: 161, options: snmpOptions(), build: newSNMP,
+			doc: "The agent on the server tells the value that is wanted of an object.",
 		},
 		{
 			name: "udp", options: udpOptions(), build: newUDP,
