@@ -4,7 +4,6 @@ package kind
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -119,10 +118,10 @@ func (s *snmpCheck) failed(ctx context.Context, a attempt, link *capped, err err
 	switch {
 	case ctx.Err() != nil:
 		return a.broken(ctx, err, checkers.ClassUnreachable, "no answer (nor does an agent answer to a wrong community)")
-	case errors.Is(err, gosnmp.ErrUnknownUsername), errors.Is(err, gosnmp.ErrWrongDigest), errors.Is(err, gosnmp.ErrUnknownSecurityLevel), errors.Is(err, gosnmp.ErrDecryption):
-		return a.fail(checkers.ClassStatus, "the agent does not take the login as %s: %v", s.user.UserName, err)
 	case link.err != nil:
 		return a.broken(ctx, link.err, checkers.ClassUnreachable, "no answer")
+	case s.user != nil: // the library has many errors for it, and not for every agent the right one
+		return a.fail(checkers.ClassStatus, "the agent does not take the login as %s: %v", s.user.UserName, err)
 	}
 	return a.fail(checkers.ClassProtocol, "%v", err)
 }
