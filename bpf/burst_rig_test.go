@@ -18,7 +18,8 @@ import (
 // do those.
 type burstRig struct {
 	*rig
-	lo wire
+	lo    wire
+	asked []uint32 // the numbers of packets that may have brought a block
 }
 
 func newBurstRig(t *testing.T) *burstRig {
@@ -51,16 +52,31 @@ func (r *burstRig) clones() (frames [][]byte) {
 
 // forget makes as if all bursts were long ago.
 func (r *burstRig) forget() error {
+	r.asked = nil
+	return zero(r.Bursts, ebpf.MustPossibleCPU())
+}
+
+// ask notes what is asked for by a number.
+func (r *burstRig) ask(number uint32) {
+	if r != nil {
+		r.asked = append(r.asked, number)
+	}
+}
+
+// forgetAsked makes as if the bursts that were asked for were long ago: there are
+// far more rows than an exchange has packets.
+func (r *burstRig) forgetAsked() error {
 	if r == nil {
 		return nil
 	}
-	rows := int(r.Bursts.MaxEntries())
-	keys := make([]uint32, rows)
-	for i := range keys {
-		keys[i] = uint32(i)
+	nothing := make([]uint64, ebpf.MustPossibleCPU())
+	for _, number := range r.asked {
+		if err := r.Bursts.Put(number%r.Bursts.MaxEntries(), nothing); err != nil {
+			return err
+		}
 	}
-	_, err := r.Bursts.BatchUpdate(keys, make([]uint64, rows*ebpf.MustPossibleCPU()), nil)
-	return err
+	r.asked = r.asked[:0]
+	return nil
 }
 
 // recall makes as if a number had brought its block just now, whatever CPU it came

@@ -80,14 +80,17 @@ const (
 
 // run goes on until the client is done and the last frame has died out.
 func (n *network) run() error {
-	n.client.send = func(p packet.TCP) { n.carry(p.Bytes(), false) }
+	n.client.send = func(p packet.TCP) {
+		n.burst.ask(p.Ack)
+		n.carry(p.Bytes(), false)
+	}
 	n.after(n.client.timeout(), nil, true)
 	for n.events.Len() > 0 {
 		e := heap.Pop(&n.events).(event)
 		n.now = e.at
 		switch {
 		case e.frame == nil:
-			if err := n.burst.forget(); err != nil {
+			if err := n.burst.forgetAsked(); err != nil {
 				return err
 			}
 			if !n.client.done() {

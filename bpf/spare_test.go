@@ -58,25 +58,15 @@ func (r *rig) clear(t testing.TB) {
 // empty deletes the rows of a hash and zeroes those of an array. Pages and rings
 // are neither.
 func empty(m *ebpf.Map) error {
-	kind := m.Type()
-	if kind == ebpf.Hash || kind == ebpf.LRUHash {
+	switch kind := m.Type(); {
+	case kind == ebpf.Hash || kind == ebpf.LRUHash:
 		return deleteAll(m)
+	case kind == ebpf.Array && m.Flags()&readOnly == 0:
+		return zero(m, 1)
+	case kind == ebpf.PerCPUArray:
+		return zero(m, ebpf.MustPossibleCPU())
 	}
-	if kind == ebpf.Array && m.Flags()&readOnly == 0 {
-		return zero(m, make([]byte, m.ValueSize()))
-	}
-	if kind != ebpf.PerCPUArray {
-		return nil
-	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return err
-	}
-	rows := make([][]byte, cpus)
-	for i := range rows {
-		rows[i] = make([]byte, (m.ValueSize()+7)/8*8)
-	}
-	return zero(m, rows)
+	return nil
 }
 
 func deleteAll(m *ebpf.Map) error {
@@ -94,11 +84,14 @@ func deleteAll(m *ebpf.Map) error {
 // readOnly is BPF_F_RDONLY_PROG: constants of the programs.
 const readOnly = 1 << 7
 
-func zero(m *ebpf.Map, row any) error {
-	for i := range m.MaxEntries() {
-		if err := m.Put(i, row); err != nil {
-			return err
-		}
+// zero writes all rows at once: one by one they would take longer than most tests.
+func zero(m *ebpf.Map, cpus int) error {
+	rows := int(m.MaxEntries())
+	keys := make([]uint32, rows)
+	for i := range keys {
+		keys[i] = uint32(i)
 	}
-	return nil
+	row := reflect.ArrayOf(int(m.ValueSize()), reflect.TypeFor[byte]())
+	_, err := m.BatchUpdate(keys, reflect.MakeSlice(reflect.SliceOf(row), rows*cpus, rows*cpus).Interface(), nil)
+	return err
 }

@@ -60,3 +60,14 @@ func addFilter(dev netlink.Link, p *ebpf.Program, name string) error {
 		Fd: p.FD(), Name: name, DirectAction: true,
 	})
 }
+
+// spared leaves out half of the ways to combine what is yes or no where the machine
+// is emulated, and to load the programs takes seconds. Any two (of four: any three)
+// are still seen in all their combinations.
+func spared(facts ...bool) bool {
+	odd := false
+	for _, fact := range facts {
+		odd = odd != fact
+	}
+	return testing.Short() && odd
+}

@@ -35,7 +35,8 @@ type dialog struct {
 	attempt
 	ctx    context.Context // of this run
 	target netip.AddrPort
-	conn   net.Conn
+	link   *capped
+	conn   net.Conn // the link, or TLS in it
 	r      *bufio.Reader
 	inside *tls.Conn // nil: in the clear
 }
@@ -49,8 +50,8 @@ func (p talker) with(ctx context.Context, a attempt, target netip.AddrPort, do f
 	defer func() { _ = conn.Close() }()
 	defer interrupt(ctx, conn)()
 	a.step("connected")
-	t := &dialog{attempt: a, ctx: ctx, target: target, conn: &capped{Conn: conn, left: maxTalk}}
-	t.r = bufio.NewReader(t.conn)
+	link := &capped{Conn: conn, left: maxTalk}
+	t := &dialog{attempt: a, ctx: ctx, target: target, link: link, conn: link, r: bufio.NewReader(link)}
 	if p.secure != nil {
 		if err := t.encrypt(p.secure); err != nil {
 			return t.lost(err, "")

@@ -5,6 +5,7 @@ package kind
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -113,14 +114,8 @@ func (g *grpcCheck) judge(a attempt, answer *http.Response, reply []byte) checke
 	if err != nil {
 		return a.fail(checkers.ClassProtocol, "the answer has no status of gRPC: the server does not speak it here")
 	}
-	switch code := codes.Code(number); code {
-	case codes.OK:
-	case codes.NotFound:
-		return a.fail(checkers.ClassStatus, "the server knows no such service")
-	case codes.Unimplemented:
-		return a.fail(checkers.ClassStatus, "the server has no health service (grpc.health.v1)")
-	default:
-		return a.fail(checkers.ClassStatus, "status %s: %s", code, explanation)
+	if code := codes.Code(number); code != codes.OK {
+		return a.fail(checkers.ClassStatus, "%s", refusal(code, explanation))
 	}
 	var status health.HealthCheckResponse
 	if message, ok := onlyMessage(reply); !ok || proto.Unmarshal(message, &status) != nil {
@@ -130,6 +125,17 @@ func (g *grpcCheck) judge(a attempt, answer *http.Response, reply []byte) checke
 		return a.fail(checkers.ClassStatus, "%s", status.GetStatus())
 	}
 	return a.pass("%s", status.GetStatus())
+}
+
+// refusal puts a status that is not OK in words.
+func refusal(code codes.Code, explanation string) string {
+	if code == codes.NotFound {
+		return "the server knows no such service"
+	}
+	if code == codes.Unimplemented {
+		return "the server has no health service (grpc.health.v1)"
+	}
+	return fmt.Sprintf("status %s: %s", code, explanation)
 }
 
 // onlyMessage takes the frame off the one message of a reply.

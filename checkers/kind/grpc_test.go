@@ -115,9 +115,10 @@ func TestGRPC(t *testing.T) {
 		{"refused", freePort(t), m{}, fail, checkers.ClassRefused, ": connection refused$"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled {
-				timeout = 200 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "grpc", test.options), test.target)
 			if got.Outcome != test.outcome || got.Class != test.class || !regexp.MustCompile(test.message).MatchString(got.Message) {

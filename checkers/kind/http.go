@@ -102,7 +102,7 @@ func (h *httpCheck) open(ctx context.Context, a attempt, target netip.AddrPort) 
 		l.session = &http1{conn: talk}
 		return l, checkers.Result{}
 	}
-	if l.session, err = newHTTP2(talk, conn); err != nil {
+	if l.session, err = newHTTP2(ctx, talk, conn); err != nil {
 		l.close(ctx)
 		return nil, a.broken(ctx, explainHTTP(err), checkers.ClassProtocol, "connected, but no talk in HTTP/2")
 	}
@@ -154,7 +154,7 @@ func (h *httpCheck) request(ctx context.Context, target netip.AddrPort) *http.Re
 	if host == "" {
 		host = hostOf(h.scheme, target)
 	}
-	r := &http.Request{Method: h.method, URL: &u, Host: host, Header: h.header.Clone(), Close: h.version == version1 && h.keep == nil}
+	r := &http.Request{Method: h.method, URL: &u, Host: host, Header: h.header, Close: h.version == version1 && h.keep == nil}
 	if len(h.payload) > 0 {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(h.payload)), int64(len(h.payload))
 	}

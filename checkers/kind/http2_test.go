@@ -21,6 +21,10 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 )
 
+// stallLimit is the deadline of runs that get stuck after some talk, for which a
+// busy machine needs time.
+const stallLimit = time.Second
+
 // serveH2C runs a handler that speaks HTTP/2 in the clear alone.
 func serveH2C(t testing.TB, handler http.HandlerFunc) netip.AddrPort {
 	t.Helper()
@@ -72,10 +76,11 @@ func TestH2C(t *testing.T) {
 		{"flood", m{"path": "/flood", "expect": m{"body": "y"}}, checkers.ClassContent, `"y" is not in the body (65536 bytes read)`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			test.options["version"] = version2C
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled {
-				timeout = 100 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "http", test.options), server)
 			if got.Class != test.class || !strings.Contains(got.Message, test.message) {
@@ -128,9 +133,10 @@ func TestH2CSick(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled {
-				timeout = 100 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "http", m{"version": version2C}), serve(t, test.handle))
 			if got.Outcome != checkers.OutcomeFail || got.Class != test.class || !strings.Contains(got.Message, test.message) {
@@ -161,10 +167,11 @@ func TestH2Nginx(t *testing.T) {
 		{"no HTTP/2", oldOnly, m{}, checkers.OutcomeFail, checkers.ClassTLS, `the server agreed to none of the protocols \["h2"\] \(ALPN\)$`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			test.options["version"], test.options["ca_file"] = version2, id.certFile
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled {
-				timeout = 500 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "https", test.options), test.target)
 			if got.Outcome != test.outcome || got.Class != test.class || !regexp.MustCompile(test.message).MatchString(got.Message) {

@@ -97,7 +97,7 @@ func TestHTTP3(t *testing.T) {
 	closes := serveQUIC(t, config(id, "h3"), func(conn *quic.Conn) {
 		_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "go away")
 	})
-	socket, silent := udpSocket(t)
+	_, silent := udpSocket(t)
 	lies, liar := udpSocket(t)
 	var lying sync.WaitGroup
 	lying.Go(func() {
@@ -109,7 +109,10 @@ func TestHTTP3(t *testing.T) {
 			_, _ = lies.WriteTo([]byte("HTTP/1.1 200 OK\r\n\r\n"), from)
 		}
 	})
-	defer func() { _, _ = lies.Close(), socket; lying.Wait() }()
+	t.Cleanup(func() {
+		_ = lies.Close()
+		lying.Wait()
+	})
 	gone, refused := udpSocket(t)
 	_ = gone.Close()
 	const within = "[0-9.]+m?s$"
@@ -142,12 +145,13 @@ func TestHTTP3(t *testing.T) {
 		{"refused", refused, m{}, checkers.OutcomeFail, checkers.ClassRefused, "connection refused$"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			if test.options["ca_file"] == nil {
 				test.options["ca_file"] = id.certFile
 			}
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled || test.class == checkers.ClassTimeout {
-				timeout = 300 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "http3", test.options), test.target)
 			if got.Outcome != test.outcome || got.Class != test.class || !regexp.MustCompile(test.message).MatchString(got.Message) {

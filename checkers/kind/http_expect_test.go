@@ -92,7 +92,7 @@ func TestHTTPExpectations(t *testing.T) {
 // TestHTTPEndlessExpression: an expression of jq may run for ever, a check not.
 func TestHTTPEndlessExpression(t *testing.T) {
 	server := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
-	got := checkFor(t, 100*time.Millisecond, must(t, "http", m{"expect": m{"json": "last(range(infinite))"}}), server)
+	got := checkFor(t, stallLimit, must(t, "http", m{"expect": m{"json": "last(range(infinite))"}}), server)
 	wantResult(t, got, checkers.ClassStalled, fmt.Sprintf("GET http://%s/: no result of expect.json within LIMIT", server))
 }
 

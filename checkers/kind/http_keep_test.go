@@ -4,6 +4,7 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -156,7 +157,7 @@ func TestReuseIdles(t *testing.T) {
 			closed <- err
 		}()
 		time.Sleep(2 * time.Second)
-		if err := <-closed; err != io.EOF || k.take(t.Context(), target) != nil {
+		if err := <-closed; !errors.Is(err, io.EOF) || k.take(t.Context(), target) != nil {
 			t.Errorf("read %v, want its end", err)
 		}
 	})

@@ -6,14 +6,11 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
-
-	"golang.org/x/net/http2"
 
 	"github.com/maitred-lb/maitred/checkers"
 )
@@ -116,18 +113,22 @@ func readAnswer(r *bufio.Reader, request *http.Request) (*http.Response, error) 
 	}
 }
 
-// errUnusable is what a kept session says that takes no further request.
-var errUnusable = errors.New("the server takes no further request on the connection")
-
 // multiplexed speaks HTTP/2 (RFC 9113) with prior knowledge. Its goroutines end
 // with its connection.
-type multiplexed struct{ conn *http2.ClientConn }
+type multiplexed struct{ conn *http.ClientConn }
 
 // newHTTP2 begins to speak HTTP/2 on talk, which is conn or TLS inside it.
-func newHTTP2(talk, conn net.Conn) (session, error) {
-	// A transport of its own costs little, and shares nothing with others.
-	t := &http2.Transport{AllowHTTP: true, DisableCompression: true, MaxHeaderListSize: maxHeader}
-	client, err := t.NewClientConn(blunt{talk, conn})
+func newHTTP2(ctx context.Context, talk, conn net.Conn) (session, error) {
+	// A transport of its own costs little, and shares nothing with others. To it
+	// all is in the clear: what TLS agreed on is known here.
+	t := &http.Transport{
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return blunt{talk, conn}, nil },
+		Protocols:              new(http.Protocols),
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	client, err := t.NewClientConn(ctx, "http", conn.RemoteAddr().String())
 	if err != nil {
 		return nil, err
 	}
@@ -135,14 +136,14 @@ func newHTTP2(talk, conn net.Conn) (session, error) {
 }
 
 func (m multiplexed) ask(request *http.Request) (*http.Response, string, error) {
-	if !m.conn.CanTakeNewRequest() {
-		return nil, "", errUnusable
+	if err := m.conn.Err(); err != nil {
+		return nil, "", err
 	}
 	answer, err := m.conn.RoundTrip(request)
 	return answer, "connected, but no answer", err
 }
 
-func (m multiplexed) again() bool { return m.conn.CanTakeNewRequest() }
+func (m multiplexed) again() bool { return m.conn.Err() == nil && m.conn.Available() > 0 }
 
 func (m multiplexed) hang() { _ = m.conn.Close() }
 

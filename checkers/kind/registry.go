@@ -82,7 +82,7 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
-	all := slices.Concat(webRows(), databaseRows(), netRows(), ownRows())
+	all := slices.Concat(webRows(), databaseRows(), brokerRows(), netRows(), ownRows())
 	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
 	return all
 }
@@ -125,12 +125,20 @@ func webRows() []row {
 func databaseRows() []row {
 	return []row{
 		{
+			name: "ldap", port: 389, options: ldapOptions(), build: newLDAP,
+			doc: "The directory takes the bind and finds an entry.",
+		},
+		{
 			name: "mariadb", port: 3306, options: mysqlOptions(), build: newMySQL,
 			doc: "The same as mysql.",
 		},
 		{
 			name: "memcached", port: 11211, options: memcachedOptions(), build: newMemcached,
 			doc: "The server tells its version.",
+		},
+		{
+			name: "mongo", port: 27017, options: mongoOptions(), build: newMongo,
+			doc: "The server answers hello and is a primary, a secondary or a router.",
 		},
 		{
 			name: "mysql", port: 3306, options: mysqlOptions(), build: newMySQL,
@@ -147,6 +155,32 @@ func databaseRows() []row {
 		{
 			name: "valkey", port: 6379, options: redisOptions(), build: newRedis,
 			doc: "The same as redis.",
+		},
+	}
+}
+
+// brokerRows are the kinds that look at brokers of messages, at calls and logins.
+func brokerRows() []row {
+	return []row{
+		{
+			name: "amqp", port: 5672, options: amqpOptions(), build: newAMQP,
+			doc: "The broker greets in AMQP 0-9-1, and lets the user open a virtual host.",
+		},
+		{
+			name: "kafka", port: 9092, options: kafkaOptions(), build: newKafka,
+			doc: "The broker answers, knows enough others, and leaders for the topic.",
+		},
+		{
+			name: "mqtt", port: 1883, options: mqttOptions(), build: newMQTT,
+			doc: "The broker takes a client.",
+		},
+		{
+			name: "radius", port: 1812, options: radiusOptions(), build: newRadius,
+			doc: "The server answers for a user as is expected; without a user it answers Status-Server (RFC 5997).",
+		},
+		{
+			name: "sip", port: 5060, options: sipOptions(), build: newSIP,
+			doc: "The server answers OPTIONS with an expected status.",
 		},
 	}
 }

@@ -70,7 +70,7 @@ func TestScript(t *testing.T) {
 			})
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled {
-				timeout = 100 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "tcp", m{"script": test.script}), server)
 			wantResult(t, got, test.class, fmt.Sprintf("connect %s: %s", server, test.message))

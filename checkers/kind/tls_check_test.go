@@ -32,7 +32,7 @@ type tlsTest struct {
 func (test tlsTest) run(t *testing.T, target netip.AddrPort) {
 	timeout := 10 * time.Second
 	if test.class == checkers.ClassStalled {
-		timeout = 100 * time.Millisecond
+		timeout = stallLimit
 	}
 	got := checkFor(t, timeout, must(t, "tls", test.options), target)
 	want := regexp.MustCompile("^" + regexp.QuoteMeta(fmt.Sprintf("TLS with %s: ", target)) + test.message)

@@ -22,8 +22,8 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 )
 
-// echo greets and sends back what it is sent; other paths are sick.
-func echo(w http.ResponseWriter, r *http.Request) {
+// serveEcho greets and sends back what it is sent; other paths are sick.
+func serveEcho(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/none":
 		http.NotFound(w, r)
@@ -70,8 +70,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 func TestWebSocket(t *testing.T) {
 	id := newIdentity(t, time.Now().Add(240*time.Hour), "127.0.0.1")
-	plain := serveHTTP(t, echo)
-	https := httptest.NewUnstartedServer(http.HandlerFunc(echo))
+	plain := serveHTTP(t, serveEcho)
+	https := httptest.NewUnstartedServer(http.HandlerFunc(serveEcho))
 	https.TLS = &tls.Config{Certificates: []tls.Certificate{id.pair}}
 	https.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are what is tested
 	https.StartTLS()
@@ -122,9 +122,10 @@ func TestWebSocket(t *testing.T) {
 		{"refused", freePort(t), m{}, fail, checkers.ClassRefused, "connection refused$"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			timeout := 10 * time.Second
 			if test.class == checkers.ClassStalled {
-				timeout = 200 * time.Millisecond
+				timeout = stallLimit
 			}
 			got := checkFor(t, timeout, must(t, "websocket", test.options), test.target)
 			if got.Outcome != test.outcome || got.Class != test.class || !regexp.MustCompile(test.message).MatchString(got.Message) {

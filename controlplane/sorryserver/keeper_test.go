@@ -181,6 +181,7 @@ func TestKeeperServes(t *testing.T) {
 
 // A process that hangs is replaced as one that has died.
 func TestKeeperReplacesOneThatHangs(t *testing.T) {
+	t.Parallel() // it waits for the answer most of the time
 	a, addr := newAuthority(t, "one"), free(t)
 	k := keep(t, filepath.Join(t.TempDir(), "sorry.sock"))
 	k.Set([]sorryserver.Want{want(build(t, 502, "one"), a, addr)})

@@ -62,6 +62,7 @@ func TestKeeperLeavesNobodyForEver(t *testing.T) {
 }
 
 func TestKeeperTriesAgain(t *testing.T) {
+	t.Parallel() // it waits for its next try most of the time
 	a := newAuthority(t, "one")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
