@@ -87,23 +87,28 @@ func (o *overrides[K, V]) keep(said map[K]V) error {
 	if err != nil {
 		return fmt.Errorf("keep what is said of %s: %w", o.of, err)
 	}
-	folder := filepath.Dir(o.path)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("make the folder of state: %w", err)
-	}
-	next := filepath.Join(folder, "."+filepath.Base(o.path)+".new")
-	err = writeThrough(next, append(text, '\n'))
-	if err == nil {
-		err = os.Rename(next, o.path)
-	}
-	if err == nil {
-		err = syncFolder(folder)
-	}
-	if err != nil {
+	if err := replaceFile(o.path, append(text, '\n')); err != nil {
 		return fmt.Errorf("keep what is said of %s: %w", o.of, err)
 	}
 	o.kept = maps.Clone(said)
 	return nil
+}
+
+// replaceFile puts a file in the place of another, in a folder that need not be
+// there. At any time one of the two is there, whole.
+func replaceFile(path string, text []byte) error {
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make the folder of state: %w", err)
+	}
+	next := filepath.Join(folder, "."+filepath.Base(path)+".new")
+	if err := writeThrough(next, text); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return syncFolder(folder)
 }
 
 // writeThrough writes a file to the disk.

@@ -29,6 +29,7 @@ func (s *Server) Reload(ctx context.Context) api.Reload {
 		err = fixed(s.current(), cfg)
 	}
 	if err == nil {
+		cfg = s.resolve(ctx, cfg)
 		err = errors.Join(s.parts.Engine.Refuse(cfg)...)
 	}
 	if err == nil {
@@ -37,6 +38,7 @@ func (s *Server) Reload(ctx context.Context) api.Reload {
 	}
 	if err != nil {
 		result.Errors = strings.Split(err.Error(), "\n") // as errors.Join and config.Errors put them
+		s.names.Set(s.current())
 		s.refused(result.Errors)
 		s.noteReload(result)
 		return result

@@ -14,6 +14,7 @@ import (
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
+	"github.com/maitred-lb/maitred/controlplane/resolver"
 	"github.com/maitred-lb/maitred/controlplane/state"
 )
 
@@ -26,6 +27,7 @@ type Server struct {
 	parts   Parts
 	ready   chan struct{} // closed once every service is decided and the kernel told
 
+	names  *resolver.Keeper
 	meter  *meter     // nil where nothing is forwarded
 	saying sync.Mutex // one word of operators at a time; guards what follows once the daemon has started
 
@@ -46,6 +48,7 @@ type Options struct {
 	// Wire makes the parts. It is called once, with the lock held: a second
 	// daemon never gets as far as the kernel.
 	Wire     func(cfg *config.Config, in Inputs) (Parts, error)
+	Modules  func() []api.Module // to tell of; nil: there are none
 	Logger   *slog.Logger
 	Notify   Notify
 	Watchdog time.Duration    // period of the service manager's watchdog; zero: none
@@ -85,6 +88,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
+	s.openNames(cfg)
+	cfg = s.resolve(ctx, cfg)
 	s.parts, err = s.opts.Wire(cfg, Inputs{
 		Probed: s.decider.probed, Repaired: s.repaired, Troubled: s.troubled, Logger: s.opts.Logger,
 	})
@@ -176,6 +181,7 @@ func (s *Server) tasks(endpoint Task) []Task {
 		locksmith{s.parts.Datapath, s.current, s.opts.Logger},
 		heart{s.parts.Datapath, s.current, s.decider.alive, s.opts.Logger},
 		attachmentWatch{s.parts.Datapath.Attachments, s.parts.Engine.Resync},
+		s.names,
 		task{"ready", s.announce},
 		task{"hangups", s.hangups},
 	)

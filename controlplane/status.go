@@ -29,6 +29,9 @@ func (s *Server) Status(context.Context) api.Status {
 	out.Notices, out.Guard = s.parts.Engine.Notices(), guard(st)
 	out.Forwarding, out.ForwardingNote = s.parts.Engine.Forwarding(st.Config.Director.Forwarding)
 	out.Probes, out.Lateness = s.parts.Prober.Probes()
+	if s.opts.Modules != nil {
+		out.Modules = s.opts.Modules()
+	}
 	var err error
 	if out.Attachments, err = s.parts.Datapath.Attachments(); err != nil {
 		out.Problems = append(out.Problems, err.Error())

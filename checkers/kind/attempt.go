@@ -109,7 +109,7 @@ func (a attempt) broken(ctx context.Context, err error, other checkers.Class, mi
 		return a.fail(class, "%s in time", missing)
 	case checkers.ClassRefused, checkers.ClassUnreachable:
 		return a.fail(class, "%s", reason(err))
-	case checkers.ClassNone, checkers.ClassTLS, checkers.ClassProtocol, checkers.ClassStatus, checkers.ClassContent:
+	case checkers.ClassNone, checkers.ClassTLS, checkers.ClassProtocol, checkers.ClassStatus, checkers.ClassContent, checkers.ClassModule:
 	}
 	return a.fail(other, "%s", reason(err))
 }

@@ -144,6 +144,14 @@ func (s *secure) witness(a attempt, target netip.AddrPort, state *tls.Connection
 	return config
 }
 
+// watchIf is watch for TLS that began inside a dialog.
+func (s *secure) watchIf(t *dialog, r checkers.Result) checkers.Result {
+	if s == nil || t.inside == nil {
+		return r
+	}
+	return s.watch(r, t.inside.ConnectionState())
+}
+
 // ofTLS is the error of a handshake that a library has put into its own; nil
 // where there is none.
 func ofTLS(err error) error {

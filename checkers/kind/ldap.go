@@ -79,14 +79,6 @@ func (c *ldapCheck) Check(ctx context.Context, target netip.AddrPort) checkers.R
 	})
 }
 
-// watchIf is watch for TLS that began inside a dialog.
-func (s *secure) watchIf(t *dialog, r checkers.Result) checkers.Result {
-	if s == nil || t.inside == nil {
-		return r
-	}
-	return s.watch(r, t.inside.ConnectionState())
-}
-
 // search binds and searches.
 func (c *ldapCheck) search(t *dialog, conn *ldap.Conn) checkers.Result {
 	who := "anonymous"

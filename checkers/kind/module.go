@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -100,24 +101,42 @@ func runAs(o *options) *module.User {
 
 // settings reads a list of name=value.
 func settings(o *options, key string) json.RawMessage {
+	texts := o.texts(key)
+	for i := range texts { // each by itself, to name the one that is wrong
+		if _, err := Settings(texts[:i+1]); err != nil {
+			o.reject([]string{key, strconv.Itoa(i)}, "%v", err)
+			return nil
+		}
+	}
+	args, err := Settings(texts)
+	if err != nil {
+		return nil // was told
+	}
+	return args
+}
+
+// Settings makes of texts such as name=value what a module is told; of none it
+// makes nil.
+func Settings(texts []string) (json.RawMessage, error) {
 	values := map[string]string{}
-	for i, text := range o.texts(key) {
+	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		if _, twice := values[name]; !ok || name == "" || twice || strings.ContainsRune(text, 0) {
-			o.reject([]string{key, strconv.Itoa(i)}, "%q is not right: write each name once, as name=value", text)
-			continue
+			return nil, fmt.Errorf("%q is not right: write each name once, as name=value", text)
 		}
 		values[name] = value
 	}
 	if len(values) == 0 {
-		return nil
+		return nil, nil
 	}
 	text, err := json.Marshal(values)
-	if err != nil || len(text) > module.MaxFrame/2 {
-		o.reject([]string{key}, "is longer than the %d bytes that a module is told", module.MaxFrame/2)
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	return text
+	if len(text) > module.MaxFrame/2 {
+		return nil, fmt.Errorf("all settings together are longer than the %d bytes that a module is told", module.MaxFrame/2)
+	}
+	return text, nil
 }
 
 // Check implements checkers.Checker.

@@ -13,7 +13,7 @@ import (
 )
 
 // mongo passes when a MongoDB server answers hello and is a primary, a secondary
-// or a router. It speaks OP_MSG itself, in the ten bytes of BSON that it takes:
+// or a router. It speaks OP_MSG itself, and reads the little of BSON that it takes:
 // a driver watches the servers of a whole cluster, each from its own goroutines.
 type mongo struct {
 	talker

@@ -41,12 +41,7 @@ func (m *mysqlCheck) greet(t *dialog) checkers.Result {
 	if err := m.stranger(t); err != nil {
 		return t.lost(err, "no answer to a login")
 	}
-	r := t.pass("greeted by %s", version)
-	if t.inside != nil {
-		r = m.secure.watch(r, t.inside.ConnectionState())
-		farewell(t.ctx, t.inside)
-	}
-	return r
+	return m.secure.watchIf(t, t.pass("greeted by %s", version))
 }
 
 // greeted reads the server's greeting and returns its version.

@@ -5,6 +5,7 @@ package kind
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -190,10 +191,19 @@ func runNginx(t *testing.T, binary, conf string, at netip.AddrPort) {
 	}
 }
 
-// freePort is a port on loopback that nobody listens on.
+// freePort is a port on loopback that nobody listens on. It is below those that
+// the kernel gives to connections (ip_local_port_range), which would take it
+// before its server does.
 func freePort(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l := listen(t)
-	_ = l.Close()
-	return l.target
+	const low, high, tries = 10240, 32000, 100
+	for range tries {
+		target := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(low+rand.IntN(high-low)))
+		if l, err := net.Listen("tcp", target.String()); err == nil {
+			_ = l.Close()
+			return target
+		}
+	}
+	t.Fatal("no port is free")
+	return netip.AddrPort{}
 }

@@ -251,12 +251,7 @@ func (p *postgres) stranger(t *dialog) checkers.Result {
 			return t.fail(checkers.ClassStatus, "%s (%s)", refusal.Message, refusal.Code)
 		}
 	}
-	r := t.pass("the server takes logins")
-	if t.inside != nil {
-		r = p.secure.watch(r, t.inside.ConnectionState())
-		farewell(t.ctx, t.inside)
-	}
-	return r
+	return p.secure.watchIf(t, t.pass("the server takes logins"))
 }
 
 // pgTLS asks for TLS: the PostgreSQL documentation, "SSL Session Encryption".

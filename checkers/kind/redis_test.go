@@ -64,11 +64,7 @@ func TestRedis(t *testing.T) {
 		{"another name", inTLS("no.example"), failed, checkers.ClassTLS, "tls: failed to verify certificate: *"},
 	}...)
 	do(master, "SET", "maint", "0")
-	r := checkFor(t, 10*time.Second, must(t, "valkey", login(m{"maintenance_key": "maint"})), master)
-	wantAnswer(t, r, pass, none, "redis "+master.String()+": PONG, and the key maint asks for a drain")
-	if r.Hint != checkers.HintDrain {
-		t.Errorf("the hint is %s, want drain", r.Hint)
-	}
+	redisDrains(t, master, must(t, "valkey", login(m{"maintenance_key": "maint"})))
 	follows := login(m{"role": "replica", "max_lag": "20s"})
 	start(replica, follows, "--replicaof", "127.0.0.1", portOf(master))
 	run(replica, serverTest{"replica", follows, pass, none, "a replica"})
@@ -79,6 +75,15 @@ func TestRedis(t *testing.T) {
 		{"lag does not matter", login(m{"role": "replica"}), pass, none, "a replica"},
 	}...)
 	redisLoads(t, replica, do)
+}
+
+// redisDrains wants a pass with the wish for a drain.
+func redisDrains(t *testing.T, server netip.AddrPort, checker checkers.Checker) {
+	r := checkFor(t, 10*time.Second, checker, server)
+	wantAnswer(t, r, pass, none, "redis "+server.String()+": PONG, and the key maint asks for a drain")
+	if r.Hint != checkers.HintDrain {
+		t.Errorf("the hint is %s, want drain", r.Hint)
+	}
 }
 
 // redisLoads has a server load its data for so long that a check sees it.

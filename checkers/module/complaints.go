@@ -28,6 +28,7 @@ type complaints struct {
 
 	mu    sync.Mutex
 	cause string // the last line that tells of a signal or of a runtime's end
+	last  string // line of all
 }
 
 // listen reads from until its end. Whatever the module prints is read, so that it
@@ -75,13 +76,15 @@ func (c *complaints) tell(text string, dropped int) {
 	}
 }
 
-// remember keeps the line that tells why a process with Go's runtime ends.
+// remember keeps the line that tells why a process with Go's runtime ends, and the
+// last one.
 func (c *complaints) remember(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = checkers.Clip(line, 120)
 	for _, begin := range []string{"SIG", "fatal error: ", "panic: ", "runtime: out of memory"} {
 		if strings.HasPrefix(line, begin) {
-			c.mu.Lock()
 			c.cause = checkers.Clip(line, 80)
-			c.mu.Unlock()
 		}
 	}
 }
@@ -90,5 +93,8 @@ func (c *complaints) remember(line string) {
 func (c *complaints) why() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.cause == "" && c.last != "" {
+		return "it printed last: " + c.last
+	}
 	return c.cause
 }

@@ -168,3 +168,16 @@ func eventually(t *testing.T, h *Host) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// contextOf is a context with time enough.
+func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), long)
+}
+
+// askAt asks about a target.
+func askAt(t testing.TB, h *Host, target netip.AddrPort, timeout time.Duration) (Reply, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	return h.Call(ctx, target, nil)
+}

@@ -52,7 +52,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not c
 		"configuration `file` (MAITRED_CONFIG; "+defaultConfig+")")
 	root.AddCommand(
 		a.run(), a.validate(), a.config(), a.reload(), a.status(), a.explain(), a.check(), a.connections(), a.events(), a.sorry(),
-		a.server(), a.page(), a.doctor(), a.demo(), a.demoServer(), a.sorryServer(), a.version(),
+		a.server(), a.page(), a.doctor(), a.demo(), a.demoServer(), a.sorryServer(), a.module(), a.version(),
 	)
 	root.InitDefaultCompletionCmd()
 	strictGroups(root)

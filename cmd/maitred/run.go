@@ -16,6 +16,7 @@ import (
 
 	"github.com/maitred-lb/maitred/checkers/kind"
 	"github.com/maitred-lb/maitred/controlplane"
+	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
@@ -67,6 +68,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) (err error) {
 		Version: buildVersion(),
 		Load:    func(path string) (*config.Config, error) { return config.LoadWith(kinds, path) },
 		Wire:    controlplane.Wire,
+		Modules: func() []api.Module { return told(env.Modules.Status()) },
 		Logger:  log,
 		Notify: func(state string) {
 			if _, err := daemon.SdNotify(false, state); err != nil {

@@ -23,6 +23,7 @@ type Status struct {
 	Servers     []Server           `json:"servers"`
 	Probes      []Probe            `json:"probes"`
 	Lateness    Lateness           `json:"lateness"`
+	Modules     []Module           `json:"modules,omitempty"` // that were called
 	Targets     []Target           `json:"targets"`
 	Attachments []Attachment       `json:"attachments"`
 	Verdicts    map[string]Counter `json:"verdicts"` // of the programs, all services
@@ -183,7 +184,7 @@ type Counter struct {
 type Event struct {
 	Seq    uint64    `json:"seq"` // counts from 1 since the daemon started
 	At     time.Time `json:"at"`
-	Kind   string    `json:"kind"` // server, service, guard, config, drift, kernel
+	Kind   string    `json:"kind"` // server, service, guard, config, drift, kernel, name
 	Name   string    `json:"name"`
 	From   string    `json:"from,omitempty"`
 	To     string    `json:"to,omitempty"`

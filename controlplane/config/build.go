@@ -30,6 +30,9 @@ func (b builder) config() *Config {
 	b.dataplane(cfg)
 	b.ownAddresses(cfg)
 	b.room(cfg)
+	for i := range cfg.Pools {
+		cfg.Pools[i].split()
+	}
 	refuse(b.report, cfg, cfg.Director.Forwarding)
 	return cfg
 }

@@ -67,6 +67,9 @@ func (b builder) takePort(path string, c *Check, row kind.Kind, options map[stri
 	if c.Portless && c.Via == ViaDataplane {
 		b.add(path, "is not for via: dataplane, which asks the first port of a service: make it via: direct")
 	}
+	if c.Portless && c.Origin != (kind.Origin{}) {
+		b.add(path, "makes no connection, and heeds neither source, source_ports, mark, device, vrf, netns nor proxy_protocol: leave them out")
+	}
 	value, given := options["port"]
 	if !given {
 		return

@@ -69,6 +69,9 @@ func (b builder) askable(path string, check Check, cfg *Config) {
 			continue
 		}
 		for _, server := range pool.Servers {
+			if server.Host != (Host{}) {
+				continue // only addresses that the service serves are taken
+			}
 			if _, _, ok := cfg.Asked(check, pool, server); !ok {
 				b.add(path, "server %q of pool %q serves no address of service %q, and cannot be asked by it: give its pool another check",
 					server.Name, pool.Name, check.Service)

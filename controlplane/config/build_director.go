@@ -56,6 +56,7 @@ func (b builder) director() Director {
 		AbsentAfter:  absentAfter,
 		PinPath:      d.PinPath,
 		StateDir:     d.StateDir,
+		Resolver:     b.resolver("director.resolver", d.Resolver),
 	}
 }
 

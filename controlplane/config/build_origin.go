@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/maitred-lb/maitred/checkers/kind"
 )
 
@@ -81,13 +79,9 @@ func (b builder) mark(path, text string) uint32 {
 	return uint32(mark)
 }
 
-// device reports what can be the name of none: dev_valid_name in net/core/dev.c.
 func (b builder) device(path, name string) {
-	if !b.given(path) {
-		return
-	}
-	if name == "" || name == "." || name == ".." || len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/: \t\n\r\v\f") {
-		b.add(path, "%q is not the name of a network device: at most %d bytes", name, unix.IFNAMSIZ-1)
+	if problem := badInterface(name); problem != "" && b.given(path) {
+		b.add(path, "%q %s", name, problem)
 	}
 }
 

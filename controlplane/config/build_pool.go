@@ -50,9 +50,13 @@ func (b builder) server(path string, r rawServer, slow time.Duration) Server {
 	if b.given(at(path, "slow_start")) {
 		s.SlowStart = b.slowStart(path, r.SlowStart)
 	}
-	s.Address = b.address(at(path, "address"), r.Address)
-	if s.Name == "" && s.Address.IsValid() && !b.given(at(path, "name")) {
+	s.Address, s.Host = b.host(path, r)
+	switch named := b.given(at(path, "name")); {
+	case s.Name != "" || named:
+	case s.Address.IsValid():
 		s.Name = s.Address.String()
+	default:
+		s.Name = s.Host.Name
 	}
 	if b.given(at(path, "port")) {
 		s.Port = b.port(at(path, "port"), r.Port)
@@ -135,7 +139,7 @@ func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 			continue
 		}
 		for _, s := range p.Servers {
-			if c.Target(s).Port() == 0 {
+			if c.Target(s).Port() == 0 && !s.Host.SRV {
 				b.add(where, "check %q has no port to probe: server %q has none and %s has no usual one, give the check or the server a port",
 					name, s.Name, c.Type)
 			}
@@ -179,6 +183,8 @@ func (b builder) address(path, text string) netip.Addr {
 	return netip.Addr{}
 }
 
+const notNumeric = "is not an IP address (names are not looked up)"
+
 func notAnAddress(text string) string {
 	if prefix, err := netip.ParsePrefix(text); err == nil {
 		return "has a prefix length: write the address alone, " + prefix.Addr().String()
@@ -186,5 +192,5 @@ func notAnAddress(text string) string {
 	if addr, err := netip.ParseAddrPort(text); err == nil {
 		return "has a port: write the address alone, " + addr.Addr().String()
 	}
-	return "is not an IP address (names are not looked up)"
+	return notNumeric
 }

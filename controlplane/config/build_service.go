@@ -167,7 +167,7 @@ func (b builder) amount(path, text string) (n int, percent bool) {
 // reachable reports a quorum that the servers cannot meet.
 func (b builder) reachable(path string, s Service, pool Pool) {
 	q, servers := s.Quorum, len(pool.Serving(s))
-	if servers == 0 || !b.ok(path+".quorum.min", path+".quorum.hysteresis", path+".quorum") {
+	if servers == 0 || pool.named() || !b.ok(path+".quorum.min", path+".quorum.hysteresis", path+".quorum") {
 		return
 	}
 	most, of := servers, fmt.Sprintf("the %d servers of pool %q", servers, pool.Name)

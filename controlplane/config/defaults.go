@@ -61,6 +61,8 @@ func defaults() map[string]any {
 		"health.defaults.flap.reuse":           750,
 		"health.defaults.on_unknown":           "hold",
 		"health.defaults.unknown_grace":        30 * time.Second,
+		"director.resolver.min_ttl":            5 * time.Second,
+		"director.resolver.max_ttl":            5 * time.Minute,
 		"health.guard.fraction":                "50%",
 		"health.guard.within":                  10 * time.Second,
 		"health.guard.max":                     5 * time.Minute,

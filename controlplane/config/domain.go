@@ -53,6 +53,7 @@ type Director struct {
 	// StateDir is the folder of what outlives the machine's kernel: what operators
 	// have said.
 	StateDir string
+	Resolver Resolver
 }
 
 // Absence is what the kernel does without a daemon.
@@ -138,6 +139,7 @@ const (
 type Pool struct {
 	Name    string
 	Servers []Server
+	Hosts   []Server // what the servers have in common that a name leads to
 	Checks  []string // names, each once
 	// UpWhen tells when a server is up, of Checks; the zero value: when all pass. See
 	// When.
@@ -150,6 +152,7 @@ type Pool struct {
 // Server is a real server.
 type Server struct {
 	Name    string
+	Host    Host // whose address it is; the zero value: the file says the address
 	Address netip.Addr
 	Port    uint16 // zero: the port that the client asked for
 	Weight  int    // 1 to 65535

@@ -29,7 +29,7 @@ func TestMinimal(t *testing.T) {
 	want := &Config{
 		Director: Director{
 			Name: "lb1", Interfaces: []string{"eth0"}, Attach: AttachAuto, Forwarding: ForwardingAuto,
-			Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred", StateDir: "/var/lib/maitred",
+			Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred", StateDir: "/var/lib/maitred", Resolver: Resolver{MinTTL: 5 * time.Second, MaxTTL: 5 * time.Minute},
 			Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 			Connections: usualConnections, FullNAT: usualFullNAT,
 		},
@@ -83,7 +83,7 @@ admin: {socket: /run/Other.sock}
 `)
 	wantDirector := Director{
 		Name: "Lb-A", Interfaces: []string{"eth0", "eth1"}, Attach: AttachTC, Forwarding: ForwardingNone,
-		Addresses: AddressesExternal, OnStop: OnStopWithdraw, Resync: 90 * time.Second, PinPath: "/sys/fs/bpf/Other", StateDir: "/var/lib/maitred",
+		Addresses: AddressesExternal, OnStop: OnStopWithdraw, Resync: 90 * time.Second, PinPath: "/sys/fs/bpf/Other", StateDir: "/var/lib/maitred", Resolver: Resolver{MinTTL: 5 * time.Second, MaxTTL: 5 * time.Minute},
 		Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 		Connections: usualConnections, FullNAT: usualFullNAT,
 	}

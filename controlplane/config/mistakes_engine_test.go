@@ -235,7 +235,7 @@ services:
 			Sources:   []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("2001:db8::9")},
 			PortFirst: 1, PortLast: 65535,
 		},
-		Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred", StateDir: "/var/lib/maitred",
+		Addresses: AddressesManage, OnStop: OnStopKeep, Resync: 30 * time.Second, PinPath: "/sys/fs/bpf/maitred", StateDir: "/var/lib/maitred", Resolver: Resolver{MinTTL: 5 * time.Second, MaxTTL: 5 * time.Minute},
 		Absence: AbsenceKeep, AbsentAfter: 30 * time.Second,
 	}
 	if diff := cmp.Diff(wantDirector, cfg.Director, cmpopts.EquateComparable(netip.Addr{})); diff != "" {

@@ -77,7 +77,7 @@ func TestMistakesOfPools(t *testing.T) {
 			"maitred.yaml:7: pools[0].servers[1].address: 10.0.0.1 is a server of this pool already: at maitred.yaml:6"}},
 		"pool twice":         {pools("- {name: app, servers: [{address: 10.0.0.1}]}\n- {name: app, servers: [{address: 10.0.0.1}]}\n"), []string{`maitred.yaml:5: pools[1].name: "app" is given twice: first at maitred.yaml:4`}},
 		"no address":         {server("name: a"), []string{"maitred.yaml:6: pools[0].servers[0].address: is missing: give it an IP address"}},
-		"host name":          {server("address: app1.example"), []string{`maitred.yaml:6: pools[0].servers[0].address: "app1.example" is not an IP address (names are not looked up)`}},
+		"host name":          {server("address: app1"), []string{`maitred.yaml:6: pools[0].servers[0].address: "app1" is neither an IP address nor a name with a dot in it`}},
 		"prefix":             {server("address: 10.0.0.1/32"), []string{`maitred.yaml:6: pools[0].servers[0].address: "10.0.0.1/32" has a prefix length: write the address alone, 10.0.0.1`}},
 		"port in address":    {server("address: 10.0.0.1:80"), []string{`maitred.yaml:6: pools[0].servers[0].address: "10.0.0.1:80" has a port: write the address alone, 10.0.0.1`}},
 		"zone":               {server("address: 'fe80::1%eth0'"), []string{`maitred.yaml:6: pools[0].servers[0].address: "fe80::1%eth0" has a zone: an address of one link only cannot be used here`}},

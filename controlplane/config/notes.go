@@ -76,7 +76,7 @@ func (c *Config) noteEngine(r *report) {
 func (c *Config) ofEBPF() []string {
 	paths := []string{"director.connections", "director.fullnat"}
 	for i, p := range c.Pools {
-		for j := range p.Servers {
+		for j := range len(p.Servers) + len(p.Hosts) {
 			paths = append(paths, at("pools", i, "servers", j, "mtu"))
 		}
 	}

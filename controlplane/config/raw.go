@@ -32,6 +32,13 @@ type rawDirector struct {
 	PinPath        string         `mapstructure:"pin_path"`
 	Contact        string         `mapstructure:"contact"`
 	StateDir       string         `mapstructure:"state_dir"`
+	Resolver       rawResolver    `mapstructure:"resolver"`
+}
+
+type rawResolver struct {
+	Servers []string      `mapstructure:"servers"`
+	MinTTL  time.Duration `mapstructure:"min_ttl"`
+	MaxTTL  time.Duration `mapstructure:"max_ttl"`
 }
 
 type rawAbsence struct {
@@ -126,6 +133,7 @@ type rawPool struct {
 type rawServer struct {
 	Name    string `mapstructure:"name"`
 	Address string `mapstructure:"address"`
+	SRV     string `mapstructure:"srv"`
 	Port    int    `mapstructure:"port"`
 	Weight  int    `mapstructure:"weight"`
 	MTU     int    `mapstructure:"mtu"`
