@@ -5,7 +5,6 @@ package checkers
 import (
 	"container/heap"
 	"context"
-	"hash/fnv"
 	"math/rand/v2"
 	"time"
 )
@@ -22,13 +21,13 @@ type probe struct {
 	hash        uint64 // of key and seed: the probe's place in time
 	group       *group // nil: it is not Limited
 
-	due   moment
-	slot  moment // that the next run, or the one in flight, serves; zero where none
-	index int    // in the queue; -1 outside it
-	run   *run
-	held  bool // the next run had to wait in a line
-	gone  bool // removed while in flight; it stays until the run returns
-	spent bool // the last run counted for nothing because the director had stood still
+	due    moment
+	slot   moment // that the next run, or the one in flight, serves; zero where none
+	index  int    // in the queue; -1 outside it
+	run    *run
+	held   bool  // the next run had to wait in a line
+	gone   bool  // removed while in flight; it stays until the run returns
+	spared uint8 // runs in a row that counted for nothing, because the director stood still
 
 	record
 }
@@ -187,14 +186,19 @@ func (p *probe) state(epoch time.Time) ProbeState {
 }
 
 // hashOf places a probe. Directors have names of their own, so that two of them
-// do not check a server at the same moment.
+// do not check a server at the same moment. It is FNV-1a.
 func hashOf(seed string, key Key) uint64 {
-	h := fnv.New64a()
-	for _, part := range []string{seed, key.Check, key.Target.String()} {
-		_, _ = h.Write([]byte(part)) // never fails
-		_, _ = h.Write([]byte{0})
+	const offset, prime = 14695981039346656037, 1099511628211
+	var buffer [64]byte
+	target := key.Target.AppendTo(buffer[:0])
+	h := uint64(offset)
+	for _, part := range [][]byte{[]byte(seed), []byte(key.Check), target} {
+		for _, b := range part {
+			h = (h ^ uint64(b)) * prime
+		}
+		h *= prime // a zero between the parts
 	}
-	return mix(h.Sum64())
+	return mix(h)
 }
 
 // mix spreads the low bits of a hash over all (the finalizer of SplitMix64):

@@ -4,15 +4,8 @@ package checkers
 
 import "time"
 
-// wish is a probe as Set wants it.
-type wish struct {
-	Probe
-	timing *Timing
-	slots  Slots
-}
-
-// part is what one shard is to have.
-type part map[Key]wish
+// part is what one shard is to have. The probes are those of who called Set.
+type part map[Key]*Probe
 
 // parted gives each probe to the shard that its group, or its target, is in.
 func parted(probes []Probe, shards int) []part {
@@ -20,24 +13,17 @@ func parted(probes []Probe, shards int) []part {
 	for i := range parts {
 		parts[i] = make(part, len(probes)/shards)
 	}
-	timings := make(map[Timing]*Timing)
-	for _, p := range probes {
-		t := p.Timing.sane()
-		shared := timings[t]
-		if shared == nil {
-			shared = &t
-			timings[t] = shared
-		}
-		w := wish{p, shared, SlotsOf(p.Checker)}
+	for i := range probes {
+		p := &probes[i]
 		about := Key{Target: p.Key.Target}
-		if w.slots.Group != "" {
-			about = Key{Check: w.slots.Group}
+		if group := SlotsOf(p.Checker).Group; group != "" {
+			about = Key{Check: group}
 		}
 		home := hashOf("", about) % uint64(shards)
 		for i := range parts {
 			delete(parts[i], p.Key) // the later one counts
 		}
-		parts[home][p.Key] = w
+		parts[home][p.Key] = p
 	}
 	return parts
 }
@@ -68,6 +54,7 @@ func (s *shard) set(want part, moved map[Key]record, spread time.Duration) {
 	defer s.mu.Unlock()
 	s.spread = spread
 	s.regroup(want)
+	timings := make(map[Timing]*Timing)
 	for key, w := range want {
 		p := s.probes[key]
 		switch {
@@ -83,7 +70,7 @@ func (s *shard) set(want part, moved map[Key]record, spread time.Duration) {
 			p.callOff()
 			s.dequeue(p)
 		}
-		s.equip(p, w)
+		s.equip(p, w, timings)
 		if p.run == nil {
 			p.dueFirst(s.now(), spread)
 			s.enqueue(p)
@@ -91,10 +78,16 @@ func (s *shard) set(want part, moved map[Key]record, spread time.Duration) {
 	}
 }
 
-// equip gives a probe its checker and timing. The status stays, so that a reload
-// makes no server unknown, but the results in a row were of another check.
-func (s *shard) equip(p *probe, w wish) {
-	p.checker, p.timing, p.fingerprint, p.group = w.Checker, w.timing, w.Fingerprint, s.groups[w.slots.Group]
+// equip gives a probe its checker and timing, which it shares with those that have
+// the same. The status stays, so that a reload makes no server unknown, but the
+// results in a row were of another check.
+func (s *shard) equip(p *probe, w *Probe, timings map[Timing]*Timing) {
+	t := w.Timing.sane()
+	if timings[t] == nil {
+		timings[t] = &t
+	}
+	p.checker, p.timing, p.fingerprint = w.Checker, timings[t], w.Fingerprint
+	p.group = s.groups[SlotsOf(w.Checker).Group]
 	p.counter = p.counter.renewed()
 }
 
@@ -102,10 +95,11 @@ func (s *shard) equip(p *probe, w wish) {
 func (s *shard) regroup(want part) {
 	limits := make(map[string]Slots)
 	for _, w := range want {
-		if w.slots.Group == "" {
+		slots := SlotsOf(w.Checker)
+		if slots.Group == "" {
 			continue
 		}
-		slots := Slots{w.slots.Group, max(w.slots.Most, 1)}
+		slots.Most = max(slots.Most, 1)
 		if other, ok := limits[slots.Group]; ok {
 			slots.Most = min(slots.Most, other.Most)
 		}

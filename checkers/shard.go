@@ -5,6 +5,7 @@ package checkers
 import (
 	"container/heap"
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -40,7 +41,12 @@ func (s *shard) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		timer.Reset(s.startDue(ctx))
+		wait := s.startDue(ctx)
+		if wait == 0 {
+			runtime.Gosched() // those that were started come first
+			continue
+		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -68,11 +74,20 @@ func (s *shard) plan() {
 	heap.Init(&s.queue)
 }
 
-// startDue starts what is due and returns how long nothing will be.
+// burst is how many runs start before those that are ready get to run. A director
+// that has too little of its processors starts what is due the later, and does
+// not gather runs that take memory while nothing becomes of them.
+const burst = 32
+
+// startDue starts what is due, but a burst at most, and returns how long nothing
+// will be: zero where more is due.
 func (s *shard) startDue(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) > 0 {
+	for range burst {
+		if len(s.queue) == 0 {
+			return time.Hour
+		}
 		now := s.now()
 		late := now - s.queue[0].due
 		if late < 0 {
@@ -84,7 +99,7 @@ func (s *shard) startDue(ctx context.Context) time.Duration {
 		}
 		s.admit(ctx, heap.Pop(&s.queue).(*probe))
 	}
-	return time.Hour
+	return 0
 }
 
 // respread spreads what came due while the director stood still, as at a start:
@@ -151,12 +166,17 @@ func (s *shard) finish(ctx context.Context, p *probe, r *run, result Result) {
 
 // spare tells whether a failure is the director's own, which stood still for a
 // good part of the run: the answer may have come meanwhile, or been given up by
-// the server. A probe is never spared twice in a row, so that a director that
-// hardly gets to run still finds out who is dead.
+// the server. It ends after a few in a row, so that a director that hardly gets
+// to run still finds out who is dead.
 func (s *shard) spare(p *probe, r *run, result Result) bool {
 	const share = 4 // of the timeout
-	p.spent = !p.spent && result.Outcome == OutcomeFail && s.pulse.feel()-r.lost >= p.timing.Timeout/share
-	return p.spent
+	const inRow = 3
+	if result.Outcome != OutcomeFail || p.spared >= inRow || s.pulse.feel()-r.lost < p.timing.Timeout/share {
+		p.spared = 0
+		return false
+	}
+	p.spared++
+	return true
 }
 
 // enqueue puts a probe in the queue and wakes the loop where it has to know.

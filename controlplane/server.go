@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/kind"
 	"github.com/maitred-lb/maitred/controlplane/api"
 	"github.com/maitred-lb/maitred/controlplane/config"
 	"github.com/maitred-lb/maitred/controlplane/resolver"
@@ -48,6 +49,7 @@ type Options struct {
 	// Wire makes the parts. It is called once, with the lock held: a second
 	// daemon never gets as far as the kernel.
 	Wire     func(cfg *config.Config, in Inputs) (Parts, error)
+	Pushes   *kind.Pushes        // takes what is pushed to checks; nil: nothing is taken
 	Modules  func() []api.Module // to tell of; nil: there are none
 	Logger   *slog.Logger
 	Notify   Notify

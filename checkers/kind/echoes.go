@@ -75,11 +75,11 @@ type echoSocket struct {
 
 	mu      sync.Mutex
 	last    uint16
-	waiting map[uint16]*echo // by sequence number
+	waiting map[uint16]*echoRequest // by sequence number
 }
 
-// echo is a request that waits for its reply.
-type echo struct {
+// echoRequest is a request that waits for its reply.
+type echoRequest struct {
 	target netip.Addr
 	token  [8]byte // begins the payload
 	heard  chan<- echoAnswer
@@ -103,7 +103,7 @@ func openEcho(v4 bool) (*echoSocket, error) {
 	if v4 {
 		raw, ping, any = "ip4:icmp", "udp4", "0.0.0.0"
 	}
-	s := &echoSocket{v4: v4, raw: true, waiting: map[uint16]*echo{}}
+	s := &echoSocket{v4: v4, raw: true, waiting: map[uint16]*echoRequest{}}
 	conn, err := icmp.ListenPacket(raw, any)
 	if err != nil {
 		s.raw = false
@@ -145,7 +145,7 @@ func (s *echoSocket) filter() error {
 }
 
 // expect registers a request under a sequence number that is free.
-func (s *echoSocket) expect(e *echo) (uint16, error) {
+func (s *echoSocket) expect(e *echoRequest) (uint16, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range 1 << 16 {
@@ -165,7 +165,7 @@ func (s *echoSocket) forget(seq uint16) {
 }
 
 // send sends a request from an origin, whose mark and ports it cannot honour.
-func (s *echoSocket) send(o Origin, e *echo, seq uint16, size int) error {
+func (s *echoSocket) send(o Origin, e *echoRequest, seq uint16, size int) error {
 	payload := make([]byte, size)
 	copy(payload, e.token[:])
 	m := icmp.Message{Type: ipv6.ICMPTypeEchoRequest, Body: &icmp.Echo{ID: int(s.id), Seq: int(seq), Data: payload}}

@@ -74,7 +74,7 @@ func (s *echoSocket) replied(sort icmp.Type, body *icmp.Echo, from netip.Addr) {
 	if !reply || !ours || len(body.Data) < 8 {
 		return
 	}
-	s.answer(uint16(body.Seq), echoAnswer{}, func(e *echo) bool {
+	s.answer(uint16(body.Seq), echoAnswer{}, func(e *echoRequest) bool {
 		return e.target == from && [8]byte(body.Data) == e.token
 	})
 }
@@ -99,11 +99,11 @@ func (s *echoSocket) erred(quote []byte, err error) {
 	if len(quote) < 8 || quote[0] != request || binary.BigEndian.Uint16(quote[4:]) != s.id {
 		return
 	}
-	s.answer(binary.BigEndian.Uint16(quote[6:]), echoAnswer{err}, func(e *echo) bool { return e.target == to })
+	s.answer(binary.BigEndian.Uint16(quote[6:]), echoAnswer{err}, func(e *echoRequest) bool { return e.target == to })
 }
 
 // answer ends the wait of a request, if it is the one that is meant.
-func (s *echoSocket) answer(seq uint16, a echoAnswer, meant func(*echo) bool) {
+func (s *echoSocket) answer(seq uint16, a echoAnswer, meant func(*echoRequest) bool) {
 	s.mu.Lock()
 	e := s.waiting[seq]
 	if e != nil && meant(e) {

@@ -55,7 +55,7 @@ func (c *icmpCheck) Check(ctx context.Context, target netip.AddrPort) checkers.R
 	}
 	answers := make(chan echoAnswer, c.count)
 	for range c.count {
-		e := &echo{target: host, heard: answers}
+		e := &echoRequest{target: host, heard: answers}
 		_, _ = rand.Read(e.token[:]) // never fails
 		seq, err := socket.expect(e)
 		if err != nil {

@@ -137,21 +137,31 @@ func TestICMPMatching(t *testing.T) {
 		name  string
 		v4    bool
 		from  netip.Addr
-		make  func(s *echoSocket, e *echo) icmp.Message
+		make  func(s *echoSocket, e *echoRequest) icmp.Message
 		heard bool
 		err   string
 	}{
-		{"reply", true, four, func(s *echoSocket, e *echo) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:]) }, true, ""},
-		{"reply of IPv6", false, six, func(s *echoSocket, e *echo) icmp.Message { return reply(s, ipv6.ICMPTypeEchoReply, 1, e.token[:]) }, true, ""},
-		{"from elsewhere", true, netip.MustParseAddr("192.0.2.8"), func(s *echoSocket, e *echo) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:]) }, false, ""},
-		{"other number", true, four, func(s *echoSocket, e *echo) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 2, e.token[:]) }, false, ""},
-		{"other token", true, four, func(s *echoSocket, _ *echo) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, make([]byte, 8)) }, false, ""},
-		{"no token", true, four, func(s *echoSocket, _ *echo) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, nil) }, false, ""},
-		{"of another program", true, four, func(_ *echoSocket, e *echo) icmp.Message {
+		{"reply", true, four, func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:])
+		}, true, ""},
+		{"reply of IPv6", false, six, func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv6.ICMPTypeEchoReply, 1, e.token[:])
+		}, true, ""},
+		{"from elsewhere", true, netip.MustParseAddr("192.0.2.8"), func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 1, e.token[:])
+		}, false, ""},
+		{"other number", true, four, func(s *echoSocket, e *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 2, e.token[:])
+		}, false, ""},
+		{"other token", true, four, func(s *echoSocket, _ *echoRequest) icmp.Message {
+			return reply(s, ipv4.ICMPTypeEchoReply, 1, make([]byte, 8))
+		}, false, ""},
+		{"no token", true, four, func(s *echoSocket, _ *echoRequest) icmp.Message { return reply(s, ipv4.ICMPTypeEchoReply, 1, nil) }, false, ""},
+		{"of another program", true, four, func(_ *echoSocket, e *echoRequest) icmp.Message {
 			return reply(&echoSocket{id: 9}, ipv4.ICMPTypeEchoReply, 1, e.token[:])
 		}, false, ""},
-		{"host unreachable", true, netip.MustParseAddr("192.0.2.1"), func(s *echoSocket, e *echo) icmp.Message { return quoted4(s, e, 1) }, true, "192.0.2.1 says: host unreachable"},
-		{"unreachable of another request", true, netip.MustParseAddr("192.0.2.1"), func(s *echoSocket, e *echo) icmp.Message { return quoted4(s, e, 3) }, false, ""},
+		{"host unreachable", true, netip.MustParseAddr("192.0.2.1"), func(s *echoSocket, e *echoRequest) icmp.Message { return quoted4(s, e, 1) }, true, "192.0.2.1 says: host unreachable"},
+		{"unreachable of another request", true, netip.MustParseAddr("192.0.2.1"), func(s *echoSocket, e *echoRequest) icmp.Message { return quoted4(s, e, 3) }, false, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			heard := make(chan echoAnswer, 1)
@@ -159,8 +169,8 @@ func TestICMPMatching(t *testing.T) {
 			if test.v4 {
 				target = four
 			}
-			s := &echoSocket{v4: test.v4, raw: true, id: 7, waiting: map[uint16]*echo{}}
-			e := &echo{target: target, token: [8]byte{1, 2, 3}, heard: heard}
+			s := &echoSocket{v4: test.v4, raw: true, id: 7, waiting: map[uint16]*echoRequest{}}
+			e := &echoRequest{target: target, token: [8]byte{1, 2, 3}, heard: heard}
 			s.waiting[1] = e
 			message := test.make(s, e)
 			packet, err := message.Marshal(nil)
@@ -191,7 +201,7 @@ func reply(s *echoSocket, sort icmp.Type, seq int, data []byte) icmp.Message {
 }
 
 // quoted4 is an ICMP error about an echo request.
-func quoted4(s *echoSocket, e *echo, seq uint16) icmp.Message {
+func quoted4(s *echoSocket, e *echoRequest, seq uint16) icmp.Message {
 	head := make([]byte, 28)
 	head[0], head[9] = 0x45, protocolICMP
 	to := e.target.As4()

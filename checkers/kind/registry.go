@@ -82,7 +82,7 @@ type row struct {
 
 // rows is the table, in alphabetical order.
 func rows() []row {
-	all := slices.Concat(webRows(), databaseRows(), brokerRows(), netRows(), ownRows())
+	all := slices.Concat(webRows(), databaseRows(), netRows(), brokerRows(), mailRows(), ownRows())
 	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.name, b.name) })
 	return all
 }

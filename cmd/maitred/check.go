@@ -21,7 +21,7 @@ import (
 
 func (a *app) check() *cobra.Command {
 	c := &cobra.Command{Use: "check", Short: "Try health checks"}
-	c.AddCommand(a.checkRun())
+	c.AddCommand(a.checkRun(), a.checkPush())
 	return c
 }
 

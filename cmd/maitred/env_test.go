@@ -92,6 +92,13 @@ func (d fakeDaemon) Server(_ context.Context, w api.ServerWord) (api.ServerSaid,
 	return d.server(w)
 }
 
+func (d fakeDaemon) Push(_ context.Context, p api.Push) (api.Pushed, error) {
+	if p.Check != "job" {
+		return api.Pushed{}, &api.FilterError{Text: "there is no check of type push named " + p.Check}
+	}
+	return api.Pushed{Probes: []api.ProbeKey{{Check: p.Check, Target: p.Server + fmt.Sprintf(" %s %d%% %gs %s", p.Outcome, p.Percent, p.Seconds, p.Message)}}}, nil
+}
+
 func (d fakeDaemon) Sorry(_ context.Context, w api.Word) (api.Said, error) { return d.sorry(w) }
 
 func (d fakeDaemon) Status(context.Context) api.Status { return d.status() }

@@ -68,6 +68,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) (err error) {
 		Version: buildVersion(),
 		Load:    func(path string) (*config.Config, error) { return config.LoadWith(kinds, path) },
 		Wire:    controlplane.Wire,
+		Pushes:  env.Pushes,
 		Modules: func() []api.Module { return told(env.Modules.Status()) },
 		Logger:  log,
 		Notify: func(state string) {

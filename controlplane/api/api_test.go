@@ -40,6 +40,10 @@ func (d fakeDaemon) Sorry(_ context.Context, w Word) (Said, error) { return d.so
 func (d fakeDaemon) Ring(_ context.Context, service string) (Ring, error) { return d.ring(service) }
 
 func (d fakeDaemon) Status(context.Context) Status { return d.status }
+func (fakeDaemon) Push(_ context.Context, p Push) (Pushed, error) {
+	return Pushed{Probes: []ProbeKey{{Check: p.Check, Target: p.Server}}}, nil
+}
+
 func (d fakeDaemon) Reload(context.Context) Reload { return d.reload }
 
 func (d fakeDaemon) Connections(ctx context.Context, f Filter, yield func(Connection) error) error {

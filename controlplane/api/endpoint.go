@@ -33,6 +33,8 @@ type Daemon interface {
 	// Sorry does what an operator says of services. A word that makes no sense is a
 	// FilterError.
 	Sorry(ctx context.Context, w Word) (Said, error)
+	// Push takes what somebody tells of a server. What makes no sense is a FilterError.
+	Push(ctx context.Context, p Push) (Pushed, error)
 	// Server does what an operator says of servers. A word that makes no sense is a
 	// FilterError.
 	Server(ctx context.Context, w ServerWord) (ServerSaid, error)
@@ -132,6 +134,7 @@ func (e *Endpoint) handler() http.Handler {
 		e.answer(w, code, result)
 	})
 	mux.HandleFunc("POST /v1/sorry", e.sorry)
+	mux.HandleFunc("POST /v1/push", e.push)
 	mux.HandleFunc("POST /v1/server", e.server)
 	mux.HandleFunc("GET /v1/events", e.stream)
 	mux.HandleFunc("GET /v1/connections", e.connections)
