@@ -15,7 +15,8 @@ for file in $(git ls-files --cached --others --exclude-standard -- '*.go' '*.c' 
 	[ -e "$file" ] || continue
 	case "$file" in *_bpfel.go) continue ;; esac
 	case "$file" in
-	*.c | *.h) licence='/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */' ;;
+	bpf/*.c | bpf/*.h) licence='/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */' ;;
+	*.c | *.h) licence="/* SPDX-License-Identifier: Apache-2.0 */" ;;
 	*) licence='SPDX-License-Identifier: Apache-2.0' ;;
 	esac
 	# A build constraint or an interpreter may stand before it.
