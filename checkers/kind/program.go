@@ -20,7 +20,6 @@ import (
 // program is what checks have in common that start a program for each run.
 type program struct {
 	command module.Command
-	noPort  bool // the command does not speak of one
 }
 
 func programOptions() []Option {

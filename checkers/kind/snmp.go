@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,10 +132,8 @@ func (s *snmpCheck) judge(a attempt, packet *gosnmp.SnmpPacket) checkers.Result 
 		return a.fail(checkers.ClassStatus, "the agent says %s", packet.Error)
 	}
 	v := packet.Variables[0]
-	switch v.Type {
-	case gosnmp.NoSuchObject, gosnmp.NoSuchInstance, gosnmp.EndOfMibView, gosnmp.Null:
+	if slices.Contains([]gosnmp.Asn1BER{gosnmp.NoSuchObject, gosnmp.NoSuchInstance, gosnmp.EndOfMibView, gosnmp.Null}, v.Type) {
 		return a.fail(checkers.ClassContent, "the agent has no object %s", s.oid)
-	default:
 	}
 	value := fmt.Sprint(v.Value)
 	if text, ok := v.Value.([]byte); ok {

@@ -60,7 +60,7 @@ func prober(order string) error {
 	warm := min(time.Duration(targets)*time.Millisecond, 10*time.Second) + every // the first runs are spread
 	ctx, cancel := context.WithTimeout(context.Background(), warm+time.Duration(lasts)*time.Second)
 	defer cancel()
-	time.AfterFunc(warm, func() { os.Stdout.WriteString("warm\n") })
+	time.AfterFunc(warm, func() { fmt.Println("warm") })
 	if err := s.Run(ctx); err != nil {
 		return err
 	}

@@ -1,12 +1,13 @@
-// SPDX-License-Identifier: Apache-2.0
-//
-// The least that checks cost, and what they ask: one thread, one epoll, no
-// options.
-//
-//	epoll serve PORT                         accepts, answers requests, hangs up
-//	epoll tcp|http PORT TARGETS MS SECONDS   checks 127.x.y.z, each once in MS
-//
-// A checker prints "runs failures cpu-us p50-us p99-us max-us rss-kb".
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The least that checks cost, and what they ask: one thread, one epoll, no
+ * options.
+ *
+ *	epoll serve PORT                         accepts, answers requests, hangs up
+ *	epoll tcp|http PORT TARGETS MS SECONDS   checks 127.x.y.z, each once in MS
+ *
+ * A checker prints "runs failures cpu-us p50-us p99-us max-us rss-kb".
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
