@@ -35,7 +35,7 @@ func TestGuideHasEveryVerdict(t *testing.T) {
 func TestLinksOfDocuments(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
-	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/sorry.md", "docs/operations.md"} {
+	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/sorry.md", "docs/operations.md", "docs/checks.md", "docs/modules.md", "docs/sorry-server.md"} {
 		for _, found := range link.FindAllStringSubmatch(readDoc(t, doc), -1) {
 			target := doc
 			if found[1] != "" {
