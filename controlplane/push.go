@@ -51,6 +51,20 @@ func (s *Server) Push(_ context.Context, p api.Push) (api.Pushed, error) {
 	return pushed, nil
 }
 
+// setProbes hands the scheduler what a configuration has it run, and forgets what
+// was pushed to probes that are gone.
+func (s *Server) setProbes(probes []checkers.Probe) {
+	s.parts.Prober.Set(probes)
+	if s.opts.Pushes == nil {
+		return
+	}
+	wanted := make(map[checkers.Key]bool, len(probes))
+	for _, p := range probes {
+		wanted[p.Key] = true
+	}
+	s.opts.Pushes.Keep(func(k checkers.Key) bool { return wanted[k] })
+}
+
 func pushNames(cfg *config.Config) []string {
 	var names []string
 	for _, c := range cfg.Checks {

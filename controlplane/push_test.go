@@ -49,6 +49,12 @@ func TestPush(t *testing.T) {
 			t.Errorf("%s: the check says %+v", name, r)
 		}
 	}
+	s.parts.Prober = noProber{}
+	s.setProbes(nil) // a reload takes the check away, and another brings it back
+	address0 := netip.AddrPortFrom(address, 0)
+	if r := checker.Check(t.Context(), address0); r.Outcome != checkers.OutcomeUnknown {
+		t.Errorf("what was pushed before is not forgotten: %+v", r)
+	}
 	for _, test := range []struct {
 		name string
 		push api.Push
@@ -66,3 +72,8 @@ func TestPush(t *testing.T) {
 		}
 	}
 }
+
+// noProber is a scheduler that runs nothing.
+type noProber struct{ Prober }
+
+func (noProber) Set([]checkers.Probe) {}

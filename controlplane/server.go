@@ -116,7 +116,7 @@ func (s *Server) adopt(ctx context.Context, cfg *config.Config) {
 	if err != nil {
 		s.opts.Logger.Error("what the kernel holds is not known, services begin anew", "error", err)
 	}
-	s.decider.setProbes, s.decider.update = s.parts.Prober.Set, s.parts.Engine.Update
+	s.decider.setProbes, s.decider.update = s.setProbes, s.parts.Engine.Update
 	events := append([]state.Event{state.Loaded{Config: cfg, Held: held}}, s.recall(cfg)...)
 	s.decider.applyAll([]letter{{events: events}})
 	s.keepOverrides()

@@ -19,6 +19,9 @@ type Kind struct {
 	DefaultPort uint16
 	// Portless tells that the check asks no port of the server: icmp, file, push.
 	Portless bool
+	// Foreign tells that the code of others asks: a program or a module. It gets
+	// the server's address, and heeds no Origin.
+	Foreign bool
 	// Options are all that New takes, described.
 	Options []Option
 	// New makes a checker from the options that the configuration gives, less
@@ -64,7 +67,8 @@ func NewTable(env Env) Table {
 	var t Table
 	for _, r := range rows() {
 		t.kinds = append(t.kinds, Kind{
-			Name: r.name, Doc: r.doc, DefaultPort: r.port, Portless: r.portless, Options: r.options, New: r.maker(env),
+			Name: r.name, Doc: r.doc, DefaultPort: r.port, Portless: r.portless, Foreign: r.foreign,
+			Options: r.options, New: r.maker(env),
 		})
 	}
 	return t
@@ -75,6 +79,7 @@ type row struct {
 	name     string
 	port     uint16
 	portless bool
+	foreign  bool
 	doc      string
 	options  []Option
 	build    func(Env, *options) checkers.Checker // the mistakes stay in the options
@@ -189,19 +194,19 @@ func brokerRows() []row {
 func ownRows() []row {
 	return []row{
 		{
-			name: "coprocess", options: coprocessOptions(), build: newCoprocess,
+			name: "coprocess", foreign: true, options: coprocessOptions(), build: newCoprocess,
 			doc: "A program that keeps running and is asked in frames says so.",
 		},
 		{
-			name: "exec", options: programOptions(), build: newExec,
+			name: "exec", foreign: true, options: programOptions(), build: newExec,
 			doc: "A program exits with 0. A line \"weight 75\" of what it prints is the share of its weight, in percent, that the server should have; 0 drains it.",
 		},
 		{
-			name: "module", options: moduleOptions(), build: newModule,
+			name: "module", foreign: true, options: moduleOptions(), build: newModule,
 			doc: "A shared object says so.",
 		},
 		{
-			name: "nagios", options: nagiosOptions(), build: newNagios,
+			name: "nagios", foreign: true, options: nagiosOptions(), build: newNagios,
 			doc: "A plugin of Nagios exits with 0; 1 is degraded, 2 fails, 3 is unknown. The message has its text and its figures.",
 		},
 	}

@@ -64,11 +64,18 @@ func (b builder) check(path string, r rawCheck) Check {
 // takePort moves the port from the options to the check.
 func (b builder) takePort(path string, c *Check, row kind.Kind, options map[string]any) {
 	c.DefaultPort, c.Portless = row.DefaultPort, row.Portless
-	if c.Portless && c.Via == ViaDataplane {
+	switch {
+	case c.Portless && c.Via == ViaDataplane:
 		b.add(path, "is not for via: dataplane, which asks the first port of a service: make it via: direct")
+	case row.Foreign && c.Via == ViaDataplane:
+		b.add(path, "is not for via: dataplane, since its connections are not ours to mark: make it via: direct")
 	}
-	if c.Portless && c.Origin != (kind.Origin{}) {
+	switch {
+	case c.Origin == (kind.Origin{}):
+	case c.Portless:
 		b.add(path, "makes no connection, and heeds neither source, source_ports, mark, device, vrf, netns nor proxy_protocol: leave them out")
+	case row.Foreign:
+		b.add(path, "connects by itself, and heeds neither source, source_ports, mark, device, vrf, netns nor proxy_protocol: leave them out")
 	}
 	value, given := options["port"]
 	if !given {

@@ -23,6 +23,7 @@ func TestMistakesOfOrigins(t *testing.T) {
 		"long device":          {of("device: abcdefghijklmnop"), []string{line + `device: "abcdefghijklmnop" is longer than the 15 bytes that the name of an interface may have`}},
 		"source":               {of("source: lb1"), []string{line + `source: "lb1" is not an IP address (names are not looked up)`}},
 		"source of a family":   {director + "checks: [{name: c, tcp: {port: 80}, source: '2001:db8::2'}]\n" + pool[:len(pool)-3] + ", checks: [c]}]\n" + service, []string{`maitred.yaml:3: pools[0].checks[0]: check "c" comes from 2001:db8::2 and cannot ask server "a", which is of IPv4: give its pool another check`}},
+		"of a program":         {minimal + "checks: [{name: c, exec: {command: [/bin/true]}, mark: 7}]\n", []string{"maitred.yaml:4: checks[0].exec: connects by itself, and heeds neither source, source_ports, mark, device, vrf, netns nor proxy_protocol: leave them out"}},
 		"of no connection":     {minimal + "checks: [{name: c, icmp: {}, mark: 7}]\n", []string{"maitred.yaml:4: checks[0].icmp: makes no connection, and heeds neither source, source_ports, mark, device, vrf, netns nor proxy_protocol: leave them out"}},
 		"ports":                {of("source_ports: 9-8"), []string{line + `source_ports: "9-8" is empty: the first is above the last`}},
 		"mark":                 {of("mark: blue"), []string{line + `mark: "blue" is not a firewall mark: 1 to 0xffffffff`}},
