@@ -112,7 +112,7 @@ func (s *shard) vacate(ctx context.Context, at place) {
 }
 
 // dequeue takes a probe out of the queue or of the line that it waits in. It
-// starts nothing: whoever gets its place is due at once.
+// starts nothing: those who waited for its place are due at once.
 func (s *shard) dequeue(p *probe) {
 	at := p.place()
 	l := s.places[at]
@@ -120,11 +120,13 @@ func (s *shard) dequeue(p *probe) {
 	case p.index >= 0:
 		s.queue.remove(p)
 	case p.group != nil && p.group.quit(p):
-		if next := l.leave(PerTarget); next != nil {
-			l.in--
+		// All of them: whoever has the other place may be taken out next, and then
+		// nobody would be left to call those that still wait.
+		for _, next := range l.waiting {
 			s.enqueue(next)
 		}
-		if l.in == 0 {
+		l.waiting = nil
+		if l.in--; l.in == 0 {
 			delete(s.places, at)
 		}
 	case l != nil:
