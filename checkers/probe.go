@@ -21,13 +21,13 @@ type probe struct {
 	hash        uint64 // of key and seed: the probe's place in time
 	group       *group // nil: it is not Limited
 
-	due    moment
-	slot   moment // that the next run, or the one in flight, serves; zero where none
-	index  int    // in the queue; -1 outside it
-	run    *run
-	held   bool  // the next run had to wait in a line
-	gone   bool  // removed while in flight; it stays until the run returns
-	spared uint8 // runs in a row that counted for nothing, because the director stood still
+	due   moment
+	slot  moment // that the next run, or the one in flight, serves; zero where none
+	index int    // in the queue; -1 outside it
+	run   *run
+	held  bool // the next run had to wait in a line
+	gone  bool // removed while in flight; it stays until the run returns
+	spent bool // since the last pass, a failure counted for nothing because the director had stood still
 
 	record
 }

@@ -166,16 +166,18 @@ func (s *shard) finish(ctx context.Context, p *probe, r *run, result Result) {
 
 // spare tells whether a failure is the director's own, which stood still for a
 // good part of the run: the answer may have come meanwhile, or been given up by
-// the server. It ends after a few in a row, so that a director that hardly gets
-// to run still finds out who is dead.
+// the server. A probe is spared once between two passes, so that a director that
+// hardly gets to run takes no longer than one more run to find out who is dead.
 func (s *shard) spare(p *probe, r *run, result Result) bool {
 	const share = 4 // of the timeout
-	const inRow = 3
-	if result.Outcome != OutcomeFail || p.spared >= inRow || s.pulse.feel()-r.lost < p.timing.Timeout/share {
-		p.spared = 0
+	if result.Outcome != OutcomeFail {
+		p.spent = p.spent && !result.Outcome.passed()
 		return false
 	}
-	p.spared++
+	if p.spent || s.pulse.feel()-r.lost < p.timing.Timeout/share {
+		return false
+	}
+	p.spent = true
 	return true
 }
 
