@@ -22,7 +22,9 @@ import (
 // whose answers are short. Whoever says more floods.
 const maxTalk = 1 << 20
 
-var errFlood = fmt.Errorf("the server sends more than %d bytes", maxTalk)
+var errFlood = saysMore(maxTalk)
+
+func saysMore(most int) error { return fmt.Errorf("the server sends more than %d bytes", most) }
 
 // talker is how a check of one of our own protocols is set up.
 type talker struct {
@@ -189,6 +191,7 @@ func found(class checkers.Class, format string, args ...any) error {
 type capped struct {
 	net.Conn
 	left int
+	most int // that it may have said when nothing is left; zero: maxTalk
 	err  error
 }
 
@@ -196,6 +199,9 @@ type capped struct {
 func (c *capped) Read(b []byte) (int, error) {
 	if c.left <= 0 {
 		c.err = errFlood
+		if c.most > 0 {
+			c.err = saysMore(c.most)
+		}
 		return 0, c.err
 	}
 	n, err := c.Conn.Read(b[:min(len(b), c.left)])

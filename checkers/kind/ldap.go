@@ -66,17 +66,36 @@ func newLDAP(env Env, o *options) checkers.Checker {
 
 // Check implements Checker.
 func (c *ldapCheck) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
-	return c.with(ctx, newAttempt(ctx, "ldap "+target.String()), target, func(t *dialog) checkers.Result {
+	return c.with(ctx, newAttempt(ctx, "ldap "+target.String()), target, func(t *dialog) (result checkers.Result) {
+		// The library takes a message apart without looking whether it has the
+		// parts: what it then does must not end the director.
+		defer func() {
+			if recover() != nil {
+				result = t.fail(checkers.ClassProtocol, "the server does not speak LDAP")
+			}
+		}()
+		t.ldapCap()
 		if c.startTLS != nil {
 			if err := t.ldapTLS(c.startTLS); err != nil {
 				return t.lost(err, "no answer to StartTLS")
 			}
+			t.ldapCap()
 		}
-		conn := ldap.NewConn(t.conn, true) // true: it need not know how to begin TLS
+		conn := ldap.NewConn(t.link, true) // true: it need not know how to begin TLS
 		conn.Start()
 		defer func() { _ = conn.Close() }() // and waits for its goroutines
 		return c.startTLS.watchIf(t, c.search(t, conn))
 	})
+}
+
+// ldapMax is what a directory may say before TLS, and once more inside it, in
+// bytes. The library keeps the content of every element, those that hold others
+// included: nested ones take as much memory as the square of this.
+const ldapMax = 16 << 10
+
+// ldapCap makes the connection that is spoken on bear no more than that.
+func (t *dialog) ldapCap() {
+	t.link = &capped{Conn: t.conn, left: ldapMax, most: ldapMax}
 }
 
 // search binds and searches.
@@ -114,9 +133,9 @@ func (t *dialog) ldapTLS(s *secure) error {
 	if err := t.send([]byte(request)); err != nil {
 		return err
 	}
-	answer, err := ber.ReadPacket(t.conn)
+	answer, err := ber.ReadPacket(t.link)
 	if err != nil {
-		return err
+		return t.link.cause(err)
 	}
 	if len(answer.Children) < 2 || answer.Children[1].Tag != extended {
 		return found(checkers.ClassProtocol, "the server does not speak LDAP")
