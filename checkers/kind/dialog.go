@@ -77,6 +77,18 @@ func (t *dialog) encrypt(s *secure) error {
 	return nil
 }
 
+// sturdy makes a result of what a library does with a server's bytes. Some take
+// messages apart without looking whether they have the parts, and panic where
+// one is missing: that must not end the director.
+func sturdy(a attempt, protocol string, do func() checkers.Result) (result checkers.Result) {
+	defer func() {
+		if recover() != nil {
+			result = a.fail(checkers.ClassProtocol, "the server does not speak %s", protocol)
+		}
+	}()
+	return do()
+}
+
 type handshakeError struct{ error }
 
 func (e handshakeError) Unwrap() error { return e.error }

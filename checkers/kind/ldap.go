@@ -66,26 +66,23 @@ func newLDAP(env Env, o *options) checkers.Checker {
 
 // Check implements Checker.
 func (c *ldapCheck) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
-	return c.with(ctx, newAttempt(ctx, "ldap "+target.String()), target, func(t *dialog) (result checkers.Result) {
-		// The library takes a message apart without looking whether it has the
-		// parts: what it then does must not end the director.
-		defer func() {
-			if recover() != nil {
-				result = t.fail(checkers.ClassProtocol, "the server does not speak LDAP")
-			}
-		}()
-		t.ldapCap()
-		if c.startTLS != nil {
-			if err := t.ldapTLS(c.startTLS); err != nil {
-				return t.lost(err, "no answer to StartTLS")
-			}
-			t.ldapCap()
-		}
-		conn := ldap.NewConn(t.link, true) // true: it need not know how to begin TLS
-		conn.Start()
-		defer func() { _ = conn.Close() }() // and waits for its goroutines
-		return c.startTLS.watchIf(t, c.search(t, conn))
+	return c.with(ctx, newAttempt(ctx, "ldap "+target.String()), target, func(t *dialog) checkers.Result {
+		return sturdy(t.attempt, "LDAP", func() checkers.Result { return c.judge(t) })
 	})
+}
+
+func (c *ldapCheck) judge(t *dialog) checkers.Result {
+	t.ldapCap()
+	if c.startTLS != nil {
+		if err := t.ldapTLS(c.startTLS); err != nil {
+			return t.lost(err, "no answer to StartTLS")
+		}
+		t.ldapCap()
+	}
+	conn := ldap.NewConn(t.link, true) // true: it need not know how to begin TLS
+	conn.Start()
+	defer func() { _ = conn.Close() }() // and waits for its goroutines
+	return c.startTLS.watchIf(t, c.search(t, conn))
 }
 
 // ldapMax is what a directory may say before TLS, and once more inside it, in

@@ -75,7 +75,9 @@ func (m *mysqlCheck) Check(ctx context.Context, target netip.AddrPort) checkers.
 	defer func() { _ = conn.Close() }()
 	defer interrupt(ctx, conn)()
 	a.step("connected")
-	return m.login(ctx, a, target, &capped{Conn: conn, left: maxTalk})
+	return sturdy(a, "MySQL", func() checkers.Result {
+		return m.login(ctx, a, target, &capped{Conn: conn, left: maxTalk})
+	})
 }
 
 // login logs in over a connection and judges what the server says then.
