@@ -82,11 +82,30 @@ func (o Origin) dial(ctx context.Context, network string, target netip.AddrPort)
 	}
 	conn, err := dialer.DialContext(ctx, network, target.String())
 	if err != nil {
-		return nil, err
+		return nil, o.prohibited(ctx, network, target, err)
 	}
 	tell(ctx, "%s %s from %s", network, conn.RemoteAddr(), conn.LocalAddr())
 	return conn, nil
 }
+
+// prohibited tells who has refused with EACCES. A route of our own does so with
+// any socket; but in IPv6 an ICMP error, "administratively prohibited" as firewalld
+// sends it, arrives as the same (tab_unreach in net/ipv6/icmp.c). To connect a
+// socket of UDP asks the routes and sends nothing.
+func (o Origin) prohibited(ctx context.Context, network string, target netip.AddrPort, err error) error {
+	if network != "tcp" || !errors.Is(err, unix.EACCES) || target.Addr().Unmap().Is4() {
+		return err
+	}
+	conn, ours := o.dial(ctx, "udp", target)
+	if ours != nil {
+		return err
+	}
+	_ = conn.Close()
+	return errProhibited
+}
+
+// errProhibited is the word of a host or a router on the way.
+var errProhibited = errors.New("administratively prohibited")
 
 // outside is ready for a socket that was made in a namespace: its thread need
 // not stay there while the connection is made, which may take long.
@@ -168,6 +187,9 @@ func interrupt(ctx context.Context, conn net.Conn) (release func()) {
 func classify(err error) checkers.Class {
 	if own := new(fault); errors.As(err, &own) {
 		return checkers.ClassLocal
+	}
+	if op := new(net.OpError); errors.As(err, &op) && op.Op == "read" && errors.Is(err, unix.EACCES) {
+		return checkers.ClassUnreachable // see prohibited; no route of ours has a say in what is read
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
