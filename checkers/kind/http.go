@@ -110,8 +110,8 @@ func (h *httpCheck) open(ctx context.Context, a attempt, target netip.AddrPort) 
 }
 
 // exchange makes the request on a connection, judges the answer, and keeps the
-// connection or closes it. A connection that was kept may be dead already: then
-// there is no result.
+// connection or closes it. A connection that was kept may be dead already, or the
+// server may have grown tired of it: then there is no result.
 func (h *httpCheck) exchange(ctx context.Context, a attempt, l *line, target netip.AddrPort, kept bool) (_ checkers.Result, ok bool) {
 	whole := false
 	release := l.interrupt(ctx)
@@ -129,6 +129,9 @@ func (h *httpCheck) exchange(ctx context.Context, a attempt, l *line, target net
 		return a.broken(ctx, explainHTTP(err), classOfTalk(err), missing), true
 	}
 	defer func() { _ = answer.Body.Close() }()
+	if kept && answer.StatusCode == http.StatusRequestTimeout {
+		return checkers.Result{}, false // to nobody's request: RFC 9110 section 15.5.9
+	}
 	a.step("%s, status %d", answer.Proto, answer.StatusCode)
 	if !h.expect.takes(answer.StatusCode) {
 		r := a.fail(checkers.ClassStatus, "status %d%s, wanted %s", answer.StatusCode, redirection(answer), h.expect.status)

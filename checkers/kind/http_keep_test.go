@@ -121,6 +121,29 @@ func TestReuseRedials(t *testing.T) {
 	}
 }
 
+// TestReuseTired: a server may say that nothing came for too long before it
+// closes what was kept. That is no answer to the request that crosses it.
+func TestReuseTired(t *testing.T) {
+	said := make(chan struct{})
+	var opened atomic.Int32
+	h := counted(must(t, "http", m{"reuse": true}), &opened)
+	server := serve(t, func(conn net.Conn) {
+		readRequest(conn)
+		_, _ = io.WriteString(conn, okHeader+"0\r\n\r\n")
+		if opened.Load() == 1 {
+			_, _ = io.WriteString(conn, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			close(said)
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	})
+	// The first may have read the other answer along with its own, and keep nothing.
+	for range 2 {
+		wantResult(t, checkFor(t, 10*time.Second, h, server), checkers.ClassNone, "GET http://"+server.String()+"/: status 200")
+		<-said
+	}
+	empty(h.keep)
+}
+
 // TestReuseByWay: the way to another server is another connection.
 func TestReuseByWay(t *testing.T) {
 	ctx := context.WithValue(t.Context(), errand{}, &errand{Way{Mark: 1}, netip.MustParseAddr("192.0.2.1")})
