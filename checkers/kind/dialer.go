@@ -146,11 +146,16 @@ func (o Origin) listenPacket(target netip.Addr) (net.PacketConn, error) {
 // socket makes a socket in the origin's namespace.
 func (o Origin) socket(family, sort int) (fd int, err error) {
 	if o.Netns != "" {
-		leave, err := enter(o.Netns)
-		if err != nil {
-			return -1, err
+		leave, failed := enter(o.Netns)
+		if failed != nil {
+			return -1, failed
 		}
-		defer func() { err = errors.Join(err, leave()) }()
+		defer func() {
+			if stuck := leave(); stuck != nil && err == nil {
+				_ = unix.Close(fd)
+				fd, err = -1, stuck
+			}
+		}()
 	}
 	fd, err = unix.Socket(family, sort|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	return fd, os.NewSyscallError("socket", err)

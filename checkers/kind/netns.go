@@ -47,7 +47,11 @@ func enter(name string) (leave func() error, err error) {
 		return nil
 	}
 	if err := unix.Setns(inside, unix.CLONE_NEWNET); err != nil {
-		return nil, errors.Join(&fault{fmt.Errorf("enter network namespace %s: %w", name, os.NewSyscallError("setns", err)), "that needs CAP_SYS_ADMIN"}, leave())
+		// The thread has not left. Who may not enter may not come back either: leave
+		// would fail, and cost a thread in every run.
+		_ = unix.Close(home)
+		runtime.UnlockOSThread()
+		return nil, &fault{fmt.Errorf("enter network namespace %s: %w", name, os.NewSyscallError("setns", err)), "that needs CAP_SYS_ADMIN"}
 	}
 	return leave, nil
 }
