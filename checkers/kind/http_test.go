@@ -93,7 +93,7 @@ func TestHTTPStalls(t *testing.T) {
 				_, err := conn.Read(make([]byte, 1))
 				closed <- err
 			})
-			result := checkFor(t, 50*time.Millisecond, mustHTTP(t, Dialer{}.Dial, "http", nil), server)
+			result := checkFor(t, 500*time.Millisecond, mustHTTP(t, Dialer{}.Dial, "http", nil), server)
 			wantResult(t, result, checkers.ClassStalled, fmt.Sprintf("GET http://%s/: %s", server, test.message))
 			if err := <-closed; !errors.Is(err, io.EOF) {
 				t.Errorf("the server saw %v at the end; want a FIN, since bytes were exchanged", err)

@@ -120,7 +120,11 @@ func TestICMPSilence(t *testing.T) {
 			checkers.ClassUnreachable, "ping: 192.0.2.1 says: host unreachable"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			timeout := 10 * time.Second
+			if test.class == checkers.ClassTimeout || test.class == checkers.ClassStalled {
+				timeout = 500 * time.Millisecond // enough to take what is there already
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
 			for _, a := range test.answers {
 				answers <- a

@@ -247,7 +247,7 @@ func testSick(t *testing.T, kind string, values m) {
 			t.Parallel()
 			timeout := 10 * time.Second
 			if s.class == checkers.ClassStalled {
-				timeout = 100 * time.Millisecond
+				timeout = 500 * time.Millisecond
 			}
 			begin := time.Now()
 			r := checkFor(t, timeout, must(t, kind, values), serve(t, s.handle))

@@ -184,7 +184,7 @@ func TestTLSRefusals(t *testing.T) {
 		{"too old", oldOnly, 10 * time.Second, checkers.ClassTLS, "the server refused the handshake: tls: protocol version not supported"},
 		{"no TLS", plain, 10 * time.Second, checkers.ClassTLS, "the server does not speak TLS on this port"},
 		{"closes", closes, 10 * time.Second, checkers.ClassTLS, "the server closed the connection during the TLS handshake"},
-		{"stalls", stalls, 50 * time.Millisecond, checkers.ClassStalled, "connected, but no TLS handshake within LIMIT"},
+		{"stalls", stalls, 500 * time.Millisecond, checkers.ClassStalled, "connected, but no TLS handshake within LIMIT"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

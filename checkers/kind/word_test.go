@@ -67,7 +67,7 @@ func TestAgentSends(t *testing.T) {
 
 func TestAgentSick(t *testing.T) {
 	stalls := serve(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-	wantResult(t, checkFor(t, 50*time.Millisecond, must(t, "agent", nil), stalls), checkers.ClassStalled, fmt.Sprintf("agent %s: connected, but no answer within LIMIT", stalls))
+	wantResult(t, checkFor(t, 500*time.Millisecond, must(t, "agent", nil), stalls), checkers.ClassStalled, fmt.Sprintf("agent %s: connected, but no answer within LIMIT", stalls))
 	floods := serve(t, func(conn net.Conn) {
 		for block := bytes.Repeat([]byte{'x'}, 64<<10); ; {
 			if _, err := conn.Write(block); err != nil {
