@@ -10,7 +10,7 @@ test="$demo ipvsadm=ipvsadm nginx=nginx-light curl=curl wget=wget iperf3=iperf3 
 test="$test node=nodejs /usr/bin/python3=python3 javac=default-jdk-headless chromium=chromium openssl=openssl"
 test="$test mariadbd=mariadb-server pg_ctlcluster=postgresql redis-server=redis-server memcached=memcached slapd=slapd mosquitto=mosquitto freeradius=freeradius rabbitmq-server=rabbitmq-server"
 test="$test swaks=swaks /usr/share/perl5/IO/Socket/INET6.pm=libio-socket-inet6-perl mariadb=mariadb-client psql=postgresql-client redis-cli=redis-tools dig=bind9-dnsutils ldapsearch=ldap-utils"
-test="$test unbound=unbound smtpd=opensmtpd /usr/lib/dovecot/imap=dovecot-imapd /usr/lib/dovecot/pop3=dovecot-pop3d sshd=openssh-server ssh-keygen=openssh-client chronyd=chrony snmpd=snmpd"
+test="$test unbound=unbound exim4=exim4-daemon-light vsftpd=vsftpd /usr/lib/dovecot/imap=dovecot-imapd /usr/lib/dovecot/pop3=dovecot-pop3d sshd=openssh-server ssh-keygen=openssh-client chronyd=chrony snmpd=snmpd"
 test="$test gcc=gcc g++=g++ /usr/include/postgresql/libpq-fe.h=libpq-dev /usr/lib/nagios/plugins/check_tcp=monitoring-plugins-basic /usr/lib/nagios/plugins/check_dns=monitoring-plugins-standard ping=iputils-ping pgrep=procps"
 bench="$demo nginx=nginx-light wrk=wrk keepalived=keepalived"
 check="clang-19=clang-19 llvm-strip-19=llvm-19 clang-format-19=clang-format-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev"

@@ -3,9 +3,6 @@
 package kind
 
 import (
-	"bufio"
-	"crypto/tls"
-	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
@@ -171,14 +168,7 @@ func TestDovecot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "dovecot") // a short path, for unix sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := openDir(t)
 	id := newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1")
 	ports := map[string]netip.AddrPort{}
 	pairs := []string{"{{dir}}", dir, "{{cert}}", id.certFile, "{{key}}", id.keyFile, "{{user}}", "dovecot", "{{group}}", "dovecot", "{{uid}}", owner.Uid, "{{gid}}", owner.Gid}
@@ -187,11 +177,7 @@ func TestDovecot(t *testing.T) {
 		pairs = append(pairs, "{{"+kind+"}}", fmt.Sprint(ports[kind].Port()))
 	}
 	conf := filepath.Join(dir, "dovecot.conf")
-	for file, text := range map[string]string{conf: strings.NewReplacer(pairs...).Replace(dovecotConf), filepath.Join(dir, "users"): "anna:secret\n"} {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFiles(t, map[string]string{conf: strings.NewReplacer(pairs...).Replace(dovecotConf), filepath.Join(dir, "users"): "anna:secret\n"})
 	if err := os.Mkdir(filepath.Join(dir, "mail"), 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -252,89 +238,4 @@ func mailTest(t *testing.T, kind string, target netip.AddrPort, options []m, cla
 	}
 	got := checkFor(t, 15*time.Second, must(t, kind, all), target)
 	wantAnswer(t, got, outcome, class, fmt.Sprintf("%s %s: %s", kind, target, message))
-}
-
-// TestOpenSMTPD runs smtp and lmtp against OpenSMTPD, which offers logins inside TLS alone.
-// Its keeper of keys does not get through a handshake with these keys: what comes
-// after is in TestSMTPLogin.
-func TestOpenSMTPD(t *testing.T) {
-	program := findProgram(t, "opensmtpd", "smtpd")
-	if os.Getuid() != 0 {
-		t.Skip("smtpd needs root")
-	}
-	openssl := findProgram(t, "openssl", "openssl")
-	id := identity{certFile: filepath.Join(t.TempDir(), "cert.pem"), keyFile: writeFile(t, "key.pem", "")}
-	runTool(t, exec.Command(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=shop", // its keeper of keys has trouble with others
-		"-addext", "subjectAltName=IP:127.0.0.1,DNS:shop", "-addext", "keyUsage=digitalSignature,keyEncipherment,keyCertSign", "-keyout", id.keyFile, "-out", id.certFile))
-	plain, secure := freePort(t), freePort(t)
-	hash := strings.TrimSpace(runTool(t, exec.Command(openssl, "passwd", "-6", "secret")))
-	conf := writeFile(t, "smtpd.conf", strings.NewReplacer(
-		"{{cert}}", id.certFile, "{{key}}", id.keyFile, "{{plain}}", fmt.Sprint(plain.Port()), "{{secure}}", fmt.Sprint(secure.Port()),
-		"{{users}}", writeFile(t, "users", "anna "+hash+"\n"),
-	).Replace(`
-pki shop cert "{{cert}}"
-pki shop key "{{key}}"
-table users file:{{users}}
-listen on 127.0.0.1 port {{plain}} tls pki shop auth <users>
-listen on 127.0.0.1 port {{secure}} smtps pki shop auth <users>
-action "out" relay
-match from local for any action "out"
-`))
-	runServer(t, exec.Command(program, "-d", "-f", conf), waitFor(plain, secure))
-	right := m{"user": "anna", "password_file": passwordFile(t, "secret")}
-	for _, test := range []struct {
-		name, kind string
-		target     netip.AddrPort
-		options    []m
-		class      checkers.Class
-		message    string
-	}{
-		{"greeting", "smtp", plain, nil, checkers.ClassNone, "it greets"},
-		{"login in the clear", "smtp", plain, []m{right}, checkers.ClassProtocol, "the server offers no AUTH PLAIN nor LOGIN: with starttls: true it may"},
-		{"no handshake", "smtp", plain, []m{{"starttls": true}}, checkers.ClassTLS, "*"},
-		{"not LMTP", "lmtp", plain, nil, checkers.ClassStatus, "LHLO maitred.invalid: 5*"},
-	} {
-		t.Run(test.kind+" "+test.name, func(t *testing.T) { mailTest(t, test.kind, test.target, test.options, test.class, test.message) })
-	}
-}
-
-// TestSMTPLogin logs in after STARTTLS, and inside TLS.
-func TestSMTPLogin(t *testing.T) {
-	id := newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1")
-	const plain = "\x00anna\x00secret"
-	talk := func(conn net.Conn, in bool) {
-		if in {
-			_, _ = fmt.Fprint(conn, "220 a\r\n")
-		}
-		for lines := bufio.NewScanner(conn); lines.Scan(); {
-			verb, rest, _ := strings.Cut(lines.Text(), " ")
-			answer := "500 what"
-			switch verb {
-			case "EHLO":
-				answer = "250-a\r\n250-STARTTLS\r\n250 AUTH LOGIN PLAIN"
-			case "AUTH":
-				answer = "535 no"
-				if rest == "PLAIN "+base64.StdEncoding.EncodeToString([]byte(plain)) {
-					answer = "235 yes"
-				}
-			case "STARTTLS":
-				_, _ = fmt.Fprint(conn, "220 go\r\n")
-				return
-			}
-			_, _ = fmt.Fprint(conn, answer+"\r\n")
-		}
-	}
-	inside := func(conn net.Conn) net.Conn {
-		return tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{id.pair}})
-	}
-	clear := serve(t, func(conn net.Conn) { talk(conn, true); talk(inside(conn), false) })
-	secure := serve(t, func(conn net.Conn) { talk(inside(conn), true) })
-	right := m{"user": "anna", "password_file": passwordFile(t, "secret"), "ca_file": id.certFile}
-	wrong := m{"user": "anna", "password_file": passwordFile(t, "guessed"), "ca_file": id.certFile}
-	later := m{"starttls": true}
-	mailTest(t, "smtp", clear, []m{right, later}, checkers.ClassNone, "the login is taken")
-	mailTest(t, "smtp", clear, []m{wrong, later}, checkers.ClassStatus, "login as anna: 535 no")
-	mailTest(t, "smtp", clear, []m{later}, checkers.ClassTLS, "tls: failed to verify certificate: *")
-	mailTest(t, "smtps", secure, []m{right}, checkers.ClassNone, "the login is taken")
-	mailTest(t, "smtps", secure, []m{wrong}, checkers.ClassStatus, "login as anna: 535 no")
 }
