@@ -157,9 +157,12 @@ func onlyMeasured(events []state.Event) bool {
 }
 
 // sameDecisions tells whether two states want the same of the kernel, where they have
-// the same configuration and servers.
+// the same configuration. Time may have changed servers besides what was measured.
 func sameDecisions(a, b state.State) bool {
-	return maps.EqualFunc(a.Services, b.Services, func(a, b state.Service) bool {
+	servers := maps.EqualFunc(a.Servers, b.Servers, func(a, b state.Server) bool {
+		return a.Verdict == b.Verdict && a.Weight == b.Weight
+	})
+	return servers && maps.EqualFunc(a.Services, b.Services, func(a, b state.Service) bool {
 		a.Reason, a.Overload, b.Reason, b.Overload = "", state.Overload{}, "", state.Overload{}
 		return a == b
 	})

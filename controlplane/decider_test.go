@@ -133,6 +133,28 @@ func TestDeciderAppliesWhatIsQueuedBeforeItEnds(t *testing.T) {
 	}
 }
 
+// A measurement may come just before the tick that is due: what that would have changed
+// of a server has to reach the kernel all the same.
+func TestDeciderHandsOnWhatTimeBringsWithALoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDecider(api.NewEvents(), slog.New(slog.DiscardHandler))
+		var handed state.State
+		d.setProbes, d.update = func([]checkers.Probe) {}, func(s state.State) { handed = s }
+		cfg := shop("")
+		id := state.ServerID{Pool: cfg.Pools[0].Name, Name: cfg.Pools[0].Servers[0].Name}
+		word := state.ServerOverride{Mode: state.ServerUp, Weight: 5, Until: time.Now().Add(time.Hour)}
+		d.applyAll([]letter{{events: []state.Event{
+			state.Loaded{Config: cfg}, state.Probed{Transition: up(serverA)}, state.Probed{Transition: up(serverB)},
+			state.ServerOverridden{Server: id, Override: word},
+		}}})
+		time.Sleep(time.Hour)
+		d.applyAll([]letter{{events: []state.Event{state.Measured{}}}})
+		if got, want := handed.Servers[id].Weight, d.state.Servers[id].Weight; got != want {
+			t.Errorf("the kernel has weight %d, decided is %d", got, want)
+		}
+	})
+}
+
 // Whether it is alive is asked each second, and must not cost a pass over the
 // kernel.
 func TestDeciderIsAskedForNothing(t *testing.T) {
