@@ -140,6 +140,10 @@ func (c client) ask(ctx context.Context, name string, kind uint16, a *Answer) ([
 	for _, server := range servers {
 		answer, err := exchange(ctx, question, server)
 		if err != nil {
+			var op *net.OpError
+			if errors.As(err, &op) {
+				err = op.Err // without our port, which is another each time
+			}
 			errs = append(errs, fmt.Errorf("ask %s: %w", server, err))
 			continue
 		}

@@ -40,7 +40,7 @@ type Keeper struct {
 	mu       sync.Mutex // guards what follows
 	settings config.Resolver
 	names    map[config.Host]*entry
-	kept     map[config.Host][]config.Found // of the last daemon
+	kept     map[config.Host][]config.Found // of the last daemon, and of names that were followed before
 }
 
 // entry is a name and what is known of it.
@@ -79,6 +79,11 @@ func (k *Keeper) Set(cfg *config.Config) (ready bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.settings = cfg.Director.Resolver
+	for host, e := range k.names {
+		if e.known {
+			k.kept[host] = e.found // it may be back at once: a reload may be refused
+		}
+	}
 	names, ready := map[config.Host]*entry{}, true
 	for _, q := range cfg.Queries() {
 		e := k.names[q.Host]

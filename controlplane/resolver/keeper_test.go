@@ -5,6 +5,7 @@ package resolver
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -232,5 +233,41 @@ func TestRun(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRefused has a configuration follow other names for a moment: what was known of
+// those before stays known, even if the DNS is silent by then.
+func TestRefused(t *testing.T) {
+	z, k := newZone(t, "app.example. 60 A 10.0.0.1"), keep(t, "")
+	cfg := z.load(t, "address: app.example", four)
+	k.Set(cfg)
+	k.Look(t.Context())
+	k.Set(z.load(t, "address: other.example", four))
+	z.set(dns.RcodeServerFailure, false)
+	if !k.Set(cfg) {
+		t.Error("the answer is forgotten")
+	}
+	if got, want := servers(cfg.Resolved(k.Answers())), "fixed=10.9.9.9:0/100 app.example@10.0.0.1=10.0.0.1:0/100"; got != want {
+		t.Errorf("servers %s, want %s", got, want)
+	}
+}
+
+// TestSilenceIsToldOnce: each question has a port of its own, which is no news.
+func TestSilenceIsToldOnce(t *testing.T) {
+	z, k := newZone(t), keep(t, "")
+	packets, stream := bothOn(t)
+	_, _ = packets.Close(), stream.Close() // nobody listens there: an error at once
+	cfg := z.load(t, "address: app.example", four)
+	cfg.Director.Resolver.Servers = []netip.AddrPort{netip.MustParseAddrPort(packets.LocalAddr().String())}
+	k.Set(cfg)
+	k.Look(t.Context())
+	if k.last() == "" {
+		t.Error("it is not told")
+	}
+	k.again()
+	k.Look(t.Context())
+	if got := k.last(); got != "" {
+		t.Errorf("told again: %s", got)
 	}
 }
