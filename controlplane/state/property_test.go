@@ -77,6 +77,7 @@ func checkFromScratch(t *testing.T, cfg *config.Config, latest map[checkers.Key]
 		want.Since, got.Since = time.Time{}, time.Time{}
 		// What remembers: how it was before a result went missing, and before it failed.
 		want.Cold, got.Cold, want.Before, got.Before, want.Fell, got.Fell = false, false, 0, 0, time.Time{}, time.Time{}
+		want.Gave, got.Gave = state.Factors{}, state.Factors{}
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("server %v is %+v, from scratch %+v", id, got, want)
 		}

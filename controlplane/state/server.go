@@ -57,9 +57,9 @@ func (s *Server) fall(was Server, now time.Time) {
 	switch {
 	case !s.Own.fails():
 	case was.Own.Serves():
-		s.Fell, s.Before = now, was.Own
+		s.Fell, s.Before, s.Gave = now, was.Own, was.Factors
 	default:
-		s.Fell, s.Before = was.Fell, was.Before
+		s.Fell, s.Before, s.Gave = was.Fell, was.Before, was.Gave
 	}
 }
 

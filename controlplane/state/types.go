@@ -123,6 +123,7 @@ type Server struct {
 	// not.
 	Own, Before Verdict
 	OwnReason   string
+	Gave        Factors // what its checks gave it Before
 	Fell        time.Time
 	Probed      bool // it has checks
 	Held        bool // by the guard

@@ -56,6 +56,9 @@ func (s *Server) weigh(said Factors, now time.Time) {
 	if !s.Verdict.Serves() {
 		return
 	}
+	if s.Held {
+		said = s.Gave // its checks say nothing now
+	}
 	said.Slow, said.Operator = s.slow(now), s.Override.Weight
 	s.Factors = said
 	s.Weight = int(min(max(math.Round(float64(s.Config.Weight)*said.product()), 1), math.MaxUint16))
@@ -112,8 +115,10 @@ func (s *Server) step(now time.Time) int64 {
 func (s *Server) warm(was Server, now time.Time) {
 	s.Ramp, s.Cold = was.Ramp, was.Cold || s.Verdict.fails()
 	switch {
+	case s.Config.SlowStart <= 0: // a reload may end it at any time
+		s.Ramp = time.Time{}
 	case s.Held: // it was never gone
-	case !s.Verdict.Serves() || s.Config.SlowStart <= 0:
+	case !s.Verdict.Serves():
 		s.Ramp = time.Time{}
 	case s.Cold:
 		s.Ramp = now
