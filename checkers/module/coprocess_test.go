@@ -119,11 +119,11 @@ printf '\000\000\000\032{"op":"hello","version":1}\000\000\000\031{"id":99,"stat
 setsid sleep 5 & exit 4`, "exit status 4"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			command := []string{"/no/such/program"}
 			if test.text != "" {
 				command = script(t, test.text)
 			}
+			t.Parallel() // not before: a child that another test forks holds a file that is written, ETXTBSY
 			s, _ := hosts(t)
 			h := s.Host(coprocess(t, command))
 			_, err := ask(t, h, nil, long)
