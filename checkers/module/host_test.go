@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -291,5 +293,25 @@ func TestNoStart(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestKillNoStranger: a late call of a process that has ended kills nobody who has its
+// number by now.
+func TestKillNoStranger(t *testing.T) {
+	stranger := exec.Command("sleep", "1000")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{child: &child{cmd: &exec.Cmd{Process: stranger.Process}}, ended: make(chan struct{})}
+	close(p.ended)
+	p.kill("it takes no calls")
+	if err := stranger.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	_ = stranger.Wait() // was ended
+	if s := stranger.ProcessState.String(); s != "signal: terminated" {
+		t.Errorf("the stranger ended by %s", s)
 	}
 }

@@ -137,8 +137,14 @@ func (p *process) greet() error {
 	return nil
 }
 
-// kill ends the process, for a reason.
+// kill ends the process, for a reason. One that has ended is left alone: its number may
+// be another's by now.
 func (p *process) kill(reason string) {
+	select {
+	case <-p.ended:
+		return
+	default:
+	}
 	p.mu.Lock()
 	if p.blame == "" {
 		p.blame = reason
