@@ -36,7 +36,7 @@ func (a *app) config() *cobra.Command {
 			Long: `Print a configuration that has every key, each with a comment. Of the kinds of checks
 it has those of tcp and of the web: docs/checks.md has all, and maitred config schema
 knows their options. Alone in a file it is not good: the files that it names must be there.`,
-			Args:  cobra.NoArgs,
+			Args: cobra.NoArgs,
 			RunE: does(func(context.Context, []string) error {
 				_, err := io.WriteString(a.Stdout, config.Reference())
 				return err
