@@ -157,7 +157,7 @@ func targetOf(cfg *config.Config, check config.Check, server string) (netip.Addr
 	} else if target, err = netip.ParseAddrPort(server); err != nil {
 		return target, fmt.Errorf("--server %s: this is neither POOL/NAME nor an address", server)
 	}
-	if target.Port() == 0 && !check.Portless {
+	if target.Port() == 0 && !check.PortOptional {
 		return target, fmt.Errorf("--server %s: check %s has no port of its own: name one, as in %s", server, check.Name, netip.AddrPortFrom(target.Addr(), 80))
 	}
 	return target, nil
