@@ -38,6 +38,10 @@ type Options struct {
 	// under way when Set removes its probe may still arrive after Set.
 	OnTransition func(Transition)
 	OnResult     func(Key, Result)
+	// OnPanic hears of a check that panicked, as a library may that meets an answer
+	// which its authors never thought of, with the stack; many goroutines call it.
+	// The run's result is then unknown. Without OnPanic the process ends.
+	OnPanic func(key Key, what any, stack []byte)
 }
 
 // NewScheduler makes a scheduler without probes.
@@ -54,6 +58,7 @@ func NewScheduler(options Options) *Scheduler {
 			pulse:  s.pulse,
 			events: s.events,
 			heard:  options.OnResult != nil,
+			panics: options.OnPanic,
 			wake:   make(chan struct{}, 1),
 			probes: make(map[Key]*probe),
 			groups: make(map[string]*group),

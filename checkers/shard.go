@@ -5,7 +5,9 @@ package checkers
 import (
 	"container/heap"
 	"context"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -19,6 +21,7 @@ type shard struct {
 	pulse  *pulse
 	events *events
 	heard  bool // somebody wants every result
+	panics func(Key, any, []byte)
 	wake   chan struct{}
 	runs   sync.WaitGroup
 
@@ -120,12 +123,26 @@ func (s *shard) start(ctx context.Context, p *probe) {
 	r := &run{started: s.now(), held: p.held, lost: s.pulse.lost(), at: p.place(), group: p.group, cancel: cancel}
 	p.run = r
 	s.running++
-	checker, at, due := p.checker, p.key.Target, p.due // p may change meanwhile
+	checker, key, due := p.checker, p.key, p.due // p may change meanwhile
 	s.runs.Go(func() {
 		defer cancel()
 		r.late = s.now() - due
-		s.finish(ctx, p, r, checker.Check(runCtx, at))
+		s.finish(ctx, p, r, s.check(runCtx, checker, key))
 	})
+}
+
+// check runs a check. One that panics says nothing of the server, and must not
+// end the checks of all others.
+func (s *shard) check(ctx context.Context, c Checker, key Key) (result Result) {
+	if s.panics != nil {
+		defer func() {
+			if what := recover(); what != nil {
+				s.panics(key, what, debug.Stack())
+				result = Result{Class: ClassLocal, Message: Clip(fmt.Sprintf("not run: the check itself failed: %v", what), MaxMessage)}
+			}
+		}()
+	}
+	return c.Check(ctx, key.Target)
 }
 
 // finish takes the result of a run, unless the run was called off.

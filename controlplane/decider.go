@@ -176,7 +176,7 @@ func (d *decider) tell(changes []state.Change) {
 		}
 		d.log.Log(context.Background(), level, "changed", "kind", string(c.Kind), "name", c.Name, "from", c.From, "to", c.To, "reason", c.Reason)
 		d.events.Publish(api.Event{
-			At: c.At.UTC(), Kind: string(c.Kind), Name: c.Name, From: c.From, To: c.To, Reason: c.Reason,
+			At: c.At.UTC(), Kind: string(c.Kind), Name: c.Name, From: c.From, To: c.To, Reason: c.Reason, Step: c.Step,
 		})
 	}
 }

@@ -51,18 +51,13 @@ func (s *Server) Push(_ context.Context, p api.Push) (api.Pushed, error) {
 	return pushed, nil
 }
 
-// setProbes hands the scheduler what a configuration has it run, and forgets what
-// was pushed to probes that are gone.
+// setProbes hands the scheduler what a configuration has it run, and has forgotten
+// what that does not need.
 func (s *Server) setProbes(probes []checkers.Probe) {
 	s.parts.Prober.Set(probes)
-	if s.opts.Pushes == nil {
-		return
+	if s.opts.Keep != nil {
+		s.opts.Keep(probes)
 	}
-	wanted := make(map[checkers.Key]bool, len(probes))
-	for _, p := range probes {
-		wanted[p.Key] = true
-	}
-	s.opts.Pushes.Keep(func(k checkers.Key) bool { return wanted[k] })
 }
 
 func pushNames(cfg *config.Config) []string {

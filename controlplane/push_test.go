@@ -31,7 +31,7 @@ func TestPush(t *testing.T) {
 	checker := kind.Named(made, "job")
 	address := netip.MustParseAddr("10.0.0.11")
 	server := config.Server{Name: "a", Address: address, Port: 80}
-	s := New(Options{Pushes: env.Pushes, Logger: slog.New(slog.DiscardHandler)})
+	s := New(Options{Pushes: env.Pushes, Keep: env.Keep, Logger: slog.New(slog.DiscardHandler)})
 	s.decider.snapshot.Store(&state.State{Config: &config.Config{
 		Checks: []config.Check{{Name: "job", Type: "push", Portless: true}, {Name: "web", Type: "http"}},
 		Pools: []config.Pool{

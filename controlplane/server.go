@@ -48,9 +48,11 @@ type Options struct {
 	Load    func(path string) (*config.Config, error)
 	// Wire makes the parts. It is called once, with the lock held: a second
 	// daemon never gets as far as the kernel.
-	Wire     func(cfg *config.Config, in Inputs) (Parts, error)
-	Pushes   *kind.Pushes        // takes what is pushed to checks; nil: nothing is taken
-	Modules  func() []api.Module // to tell of; nil: there are none
+	Wire    func(cfg *config.Config, in Inputs) (Parts, error)
+	Pushes  *kind.Pushes        // takes what is pushed to checks; nil: nothing is taken
+	Modules func() []api.Module // to tell of; nil: there are none
+	// Keep forgets what no probe of the configuration needs; nil: nothing is kept.
+	Keep     func([]checkers.Probe)
 	Logger   *slog.Logger
 	Notify   Notify
 	Watchdog time.Duration    // period of the service manager's watchdog; zero: none

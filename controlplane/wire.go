@@ -61,6 +61,9 @@ func Wire(cfg *config.Config, in Inputs) (p Parts, err error) {
 	p = Parts{
 		Prober: prober{checkers.NewScheduler(checkers.Options{
 			Seed: cfg.Director.Name, OnTransition: in.Probed,
+			OnPanic: func(key checkers.Key, what any, stack []byte) {
+				in.Logger.Error("a check failed by itself: it is a defect, please report it", "probe", key.String(), "what", what, "stack", string(stack))
+			},
 		})},
 		Engine:   e,
 		Datapath: datapath{w.maps},

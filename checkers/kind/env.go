@@ -5,6 +5,7 @@ package kind
 import (
 	"log/slog"
 
+	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/checkers/module"
 )
 
@@ -20,6 +21,24 @@ type Env struct {
 // NewEnv makes what checks run in. Close ends it. The log hears of modules.
 func NewEnv(log *slog.Logger) Env {
 	return Env{Echoes: NewEchoes(), Pushes: NewPushes(), Modules: module.NewHosts(log)}
+}
+
+// Keep forgets what none of these probes needs: all that a configuration runs.
+func (e Env) Keep(probes []checkers.Probe) {
+	keys := make(map[checkers.Key]bool, len(probes))
+	var specs []module.Spec
+	for _, p := range probes {
+		keys[p.Key] = true
+		if h, ok := p.Checker.(*hosted); ok {
+			specs = append(specs, h.spec)
+		}
+	}
+	if e.Pushes != nil {
+		e.Pushes.Keep(func(k checkers.Key) bool { return keys[k] })
+	}
+	if e.Modules != nil {
+		e.Modules.Keep(specs)
+	}
 }
 
 // Close gives back what checks share, and waits for what works on it. The

@@ -4,6 +4,7 @@ package kind
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/maitred-lb/maitred/checkers"
+	"github.com/maitred-lb/maitred/checkers/module"
 )
 
 // shell is an exec check of a line of shell, which gets the target as $1.
@@ -52,6 +54,58 @@ func TestExec(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// TestExecPortless: without a port, programs are told 0, and an address as the target.
+func TestExecPortless(t *testing.T) {
+	got := runOn(t, shell(t, "echo $1, $TARGET $TARGET_PORT"), netip.MustParseAddrPort("[2001:db8::1]:0"))
+	if want := "sh 2001:db8::1: 2001:db8::1 10, 2001:db8::1 0"; got.Message != want {
+		t.Errorf("got %q, want %q", got.Message, want)
+	}
+}
+
+// TestNeedsPort: the code of others does without, unless a command names it.
+func TestNeedsPort(t *testing.T) {
+	for _, test := range []struct {
+		kind    string
+		options m
+		want    bool
+	}{
+		{"tcp", nil, true},
+		{"icmp", nil, false},
+		{"module", nil, false},
+		{"coprocess", nil, false},
+		{"exec", m{"command": []any{"/bin/true", "{address}"}}, false},
+		{"exec", m{"command": []any{"/bin/true", "--port={port}"}}, true},
+		{"nagios", m{"command": []any{"/bin/true", "{target}"}}, true},
+	} {
+		if got := lookup(t, test.kind).NeedsPort(test.options); got != test.want {
+			t.Errorf("%s %v: got %t", test.kind, test.options, got)
+		}
+	}
+}
+
+// TestKeepModules: what no probe uses is forgotten.
+func TestKeepModules(t *testing.T) {
+	env := NewEnv(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() {
+		if err := env.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	target := netip.MustParseAddrPort("192.0.2.1:0")
+	check := &hosted{spec: module.Spec{Name: "own", Host: "/no/such/host", Command: []string{"/no/such/program"}}, hosts: env.Modules}
+	if got := runOn(t, check, target); got.Outcome != checkers.OutcomeUnknown || !strings.HasPrefix(got.Message, "own 192.0.2.1: not run: ") {
+		t.Errorf("got %+v", got)
+	}
+	env.Keep([]checkers.Probe{{Checker: check}})
+	if all := env.Modules.Status(); len(all) != 1 {
+		t.Errorf("what is used was forgotten: %+v", all)
+	}
+	env.Keep(nil)
+	if all := env.Modules.Status(); len(all) != 0 {
+		t.Errorf("what nobody uses is kept: %+v", all)
 	}
 }
 

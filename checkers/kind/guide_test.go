@@ -23,7 +23,8 @@ nothing. A failure without a connection (refused, timeout, unreachable) takes a 
 accepts connections. ` + "[configuration.md](configuration.md)" + ` has the keys that all checks share.
 
 Every kind but those without a port also takes ` + "`port`" + `: what is asked; without it the server's own port, and without that the
-one in the table. Options that end in _file name a file, relative to the file of the configuration.
+one in the table. Where it is optional, a check of a server without one gets port 0, unless its command names {port} or {target}.
+Options that end in _file name a file, relative to the file of the configuration.
 
 `
 
@@ -68,6 +69,8 @@ func portCell(k Kind) string {
 	switch {
 	case k.Portless:
 		return "none"
+	case k.Foreign:
+		return "optional"
 	case k.DefaultPort == 0:
 		return "needed"
 	}

@@ -17,9 +17,9 @@ import (
 
 // hosted is a check that a module makes, in a process of its own.
 type hosted struct {
-	name string
-	args json.RawMessage
-	host *module.Host // nil: this check was made to be looked at
+	spec  module.Spec
+	args  json.RawMessage
+	hosts *module.Hosts // nil: this check was made to be looked at
 }
 
 // The bounds of what a module may have, in MiB.
@@ -69,9 +69,9 @@ func newCoprocess(env Env, o *options) checkers.Checker {
 	})
 }
 
-// newHosted reads the common options, and finds the module's host.
+// newHosted reads the common options, and finds the module's file.
 func newHosted(env Env, o *options, file, key string, spec func(*module.User, uint64) (module.Spec, error)) checkers.Checker {
-	h := &hosted{args: settings(o, "args")}
+	h := &hosted{args: settings(o, "args"), hosts: env.Modules}
 	user := runAs(o)
 	memory := o.number("memory_mib", usualMemory, leastMemory, mostMemory)
 	if file == "" {
@@ -82,9 +82,9 @@ func newHosted(env Env, o *options, file, key string, spec func(*module.User, ui
 		o.reject([]string{key}, "%v", err)
 		return h
 	}
-	h.name = s.Name
-	if env.Modules != nil {
-		h.host = env.Modules.Host(s)
+	h.spec = s
+	if h.hosts != nil {
+		h.hosts.Release(s)
 	}
 	return h
 }
@@ -141,11 +141,11 @@ func Settings(texts []string) (json.RawMessage, error) {
 
 // Check implements checkers.Checker.
 func (h *hosted) Check(ctx context.Context, target netip.AddrPort) checkers.Result {
-	a := newAttempt(ctx, h.name+" "+target.String())
-	if h.host == nil {
+	a := newAttempt(ctx, h.spec.Name+" "+whereto(target))
+	if h.hosts == nil {
 		return a.end(checkers.OutcomeUnknown, checkers.ClassLocal, "not run: modules run in the daemon alone")
 	}
-	reply, err := h.host.Call(ctx, target, h.args)
+	reply, err := h.hosts.Host(h.spec).Call(ctx, target, h.args)
 	var missing *module.Unavailable
 	switch {
 	case errors.As(err, &missing):

@@ -66,7 +66,7 @@ func holders(target netip.AddrPort, limit time.Duration) map[string]string {
 	return map[string]string{
 		"{address}": target.Addr().String(),
 		"{port}":    strconv.Itoa(int(target.Port())),
-		"{target}":  target.String(),
+		"{target}":  whereto(target),
 		"{timeout}": strconv.Itoa(max(int(limit/time.Second), 1)),
 	}
 }
@@ -76,7 +76,7 @@ func (p program) Slots() checkers.Slots { return checkers.ExecSlots() }
 
 // run runs the program. The result is final where it could not be run to its end.
 func (p program) run(ctx context.Context, target netip.AddrPort) (attempt, module.Output, *checkers.Result) {
-	a := newAttempt(ctx, filepath.Base(p.command.Args[0])+" "+target.String())
+	a := newAttempt(ctx, filepath.Base(p.command.Args[0])+" "+whereto(target))
 	values := holders(target, a.limit)
 	command := p.command
 	command.Args = make([]string, len(p.command.Args))
@@ -102,6 +102,14 @@ func (p program) run(ctx context.Context, target netip.AddrPort) (attempt, modul
 		result = a.end(checkers.OutcomeUnknown, checkers.ClassLocal, "not run: %v", err)
 	}
 	return a, out, &result
+}
+
+// whereto is a target for people; one without a port is an address.
+func whereto(target netip.AddrPort) string {
+	if target.Port() == 0 {
+		return target.Addr().String()
+	}
+	return target.String()
 }
 
 // firstLine is what a program has to say: its first line that is not empty, or that

@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -28,6 +29,19 @@ type Kind struct {
 	// the port. All mistakes are reported at once, as OptionErrors in an error
 	// made by errors.Join.
 	New func(options map[string]any) (checkers.Checker, error)
+}
+
+// NeedsPort tells whether a check with these options, less the port, has to know
+// one. The code of others does without, unless a command names it.
+func (k Kind) NeedsPort(options map[string]any) bool {
+	if k.Portless || !k.Foreign {
+		return !k.Portless
+	}
+	command, _ := options["command"].([]any)
+	return slices.ContainsFunc(command, func(arg any) bool {
+		text := fmt.Sprint(arg)
+		return strings.Contains(text, "{port}") || strings.Contains(text, "{target}")
+	})
 }
 
 // Option describes an option of a kind of check, for the documentation and for

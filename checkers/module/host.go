@@ -20,6 +20,7 @@ type Host struct {
 	spec Spec
 	log  *slog.Logger
 	wake chan struct{} // somebody wants a process
+	end  context.CancelFunc
 
 	mu      sync.Mutex
 	phase   Phase
@@ -52,7 +53,7 @@ const (
 	PhaseReady      Phase = "ready"
 	PhasePause      Phase = "pause"      // between a crash and the next start
 	PhaseQuarantine Phase = "quarantine" // it has crashed too often
-	PhaseClosed     Phase = "closed"     // the daemon ends
+	PhaseClosed     Phase = "closed"     // the daemon ends, or has no use for it
 )
 
 const (
@@ -104,7 +105,7 @@ func (h *Host) await(ctx context.Context) (*process, error) {
 		case PhaseQuarantine:
 			return nil, &Unavailable{fmt.Sprintf("not run: the module is in quarantine for %v or until a reload: %s", left(h.until), h.why)}
 		case PhaseClosed:
-			return nil, &Unavailable{"not run: the daemon ends"}
+			return nil, &Unavailable{"not run: the daemon has no use for the module any more"}
 		case PhaseIdle:
 			h.poke()
 		case PhaseStarting:
@@ -154,10 +155,7 @@ func (h *Host) Run(ctx context.Context) {
 			return
 		case <-h.wake:
 		}
-		for h.live(ctx) {
-			if !h.rest(ctx) {
-				return
-			}
+		for h.live(ctx) && h.rest(ctx) {
 		}
 		if ctx.Err() != nil {
 			return
@@ -236,7 +234,8 @@ func (h *Host) failed(why string, crash bool) {
 	h.log.Error("the module has ended, its checks are unknown", "why", why)
 }
 
-// rest waits until a process may be started again. It tells whether ctx lives.
+// rest waits until a process may be started again. It tells whether one is to be:
+// not when ctx ends, and after a quarantine only once somebody calls.
 func (h *Host) rest(ctx context.Context) bool {
 	phase, wait := h.penalty(time.Now())
 	if wait == 0 {
@@ -257,10 +256,10 @@ func (h *Host) rest(ctx context.Context) bool {
 			return false
 		case <-timer.C:
 			h.pardon()
-			return true
+			return phase != PhaseQuarantine
 		case <-h.wake:
 			if h.pardoned() {
-				return true
+				return false
 			}
 		}
 	}

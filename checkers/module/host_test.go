@@ -198,8 +198,14 @@ func TestQuarantine(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "the module is in quarantine") {
 		t.Errorf("not told: %s", text)
 	}
+	s.Release(spec)
 	if again := s.Host(spec); again != h {
 		t.Error("a reload made another host of the same module")
+	}
+	for end := time.Now().Add(long); h.Status().Phase != PhaseIdle; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("released, and called by nobody: %+v", h.Status())
+		}
 	}
 	eventually(t, h)
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Hosts are the modules of a daemon. They live as long as it does: a reload finds
-// those that have not changed as they are.
+// Hosts are the modules of a daemon. A reload finds those that have not changed as
+// they are, and forgets those that it has no use for.
 type Hosts struct {
 	log   *slog.Logger
 	ctx   context.Context // of all hosts
@@ -29,8 +29,7 @@ func NewHosts(log *slog.Logger) *Hosts {
 	return &Hosts{log: log, ctx: ctx, end: end, all: map[string]*Host{}}
 }
 
-// Host is the host of a module. It starts nothing before the first call. One that
-// is in quarantine is released: this is what a reload does.
+// Host is the host of a module. It starts nothing before the first call.
 func (s *Hosts) Host(spec Spec) *Host {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,10 +37,38 @@ func (s *Hosts) Host(spec Spec) *Host {
 	if h == nil {
 		h = newHost(spec, s.log)
 		s.all[spec.key()] = h
-		s.tasks.Go(func() { h.Run(s.ctx) })
+		ctx, end := context.WithCancel(s.ctx)
+		h.end = end
+		s.tasks.Go(func() { h.Run(ctx) })
 	}
-	h.Release()
 	return h
+}
+
+// Release ends the quarantine of a module, if it is in one: this is what a reload
+// does.
+func (s *Hosts) Release(spec Spec) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.all[spec.key()]; h != nil {
+		h.Release()
+	}
+}
+
+// Keep forgets all modules but these, and ends their processes. It does not wait
+// for them: Close does.
+func (s *Hosts) Keep(specs []Spec) {
+	wanted := make(map[string]bool, len(specs))
+	for _, spec := range specs {
+		wanted[spec.key()] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, h := range s.all {
+		if !wanted[key] {
+			h.end()
+			delete(s.all, key)
+		}
+	}
 }
 
 // Close ends all processes and waits for them.

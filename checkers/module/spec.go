@@ -64,11 +64,22 @@ func newSpec(s Spec) (Spec, error) {
 	if err != nil {
 		return s, fmt.Errorf("look for %s: %w", hostProgram, err)
 	}
+	return s.fill(self)
+}
+
+// fill finds out the rest. Processes of modules run in the root directory, so that
+// the file has its whole path.
+func (s Spec) fill(self string) (Spec, error) {
+	file, err := filepath.Abs(s.Command[0])
+	if err != nil {
+		return s, err
+	}
+	s.Command = append([]string{file}, s.Command[1:]...)
 	if s.Host, err = beside(self); err != nil {
 		return s, err
 	}
-	s.Name = filepath.Base(s.Command[0])
-	s.Stamp, err = stampOf(s.Command[0])
+	s.Name = filepath.Base(file)
+	s.Stamp, err = stampOf(file)
 	return s, err
 }
 

@@ -3,6 +3,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,9 +20,12 @@ import (
 type Trial struct {
 	Target  netip.AddrPort
 	Args    json.RawMessage
-	Calls   int // in all; fewer where they take long
+	Calls   int // in all, at least LeastCalls; fewer where they take long
 	Timeout time.Duration
 }
+
+// LeastCalls are the fewest that tell anything of leaks.
+const LeastCalls = 200
 
 // The bounds of a trial.
 const (
@@ -38,12 +42,12 @@ func Try(ctx context.Context, h *Host, t Trial) (report string, err error) {
 	var text strings.Builder
 	first, took, err := tryCall(ctx, h, t)
 	if err != nil {
-		return "", err
+		return fmt.Sprintf("first call  %v\n", err), fmt.Errorf("the first call: %w", err)
 	}
 	st := h.Status()
 	result := first.Result()
 	fmt.Fprintf(&text, "interface   version %d, %d calls at a time\n", Version, st.Parallel)
-	fmt.Fprintf(&text, "first call  %s in %v: %s\n", first.State, took.Round(time.Microsecond), result.Message)
+	fmt.Fprintf(&text, "first call  %s in %v: %s\n", cmp.Or(string(first.State), "no state"), took.Round(time.Microsecond), result.Message)
 	if err := first.verify(); err != nil {
 		return text.String(), err
 	}
@@ -61,14 +65,15 @@ func Try(ctx context.Context, h *Host, t Trial) (report string, err error) {
 	return text.String(), nil
 }
 
-// tryCall makes one call. A late one is no error.
+// tryCall makes one call. A late one is an error: the daemon would call it a failure of
+// the server.
 func tryCall(ctx context.Context, h *Host, t Trial) (Reply, time.Duration, error) {
 	begin := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	r, err := h.Call(bounded, t.Target, t.Args)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return Reply{State: StateFail, Message: fmt.Sprintf("no answer within %v", t.Timeout)}, time.Since(begin), ctx.Err()
+		err = fmt.Errorf("no answer within %v", t.Timeout)
 	}
 	return r, time.Since(begin), err
 }
@@ -82,7 +87,7 @@ func tryLeaks(ctx context.Context, h *Host, t Trial) (string, error) {
 	for half := range 2 {
 		for i := 0; i < t.Calls/2 && time.Since(begin) < trialTime*time.Duration(half+1)/2; i++ {
 			if _, _, err := tryCall(ctx, h, t); err != nil {
-				return "", err
+				return fmt.Sprintf("in a row    call %d: %v\n", calls+1, err), fmt.Errorf("call %d in a row: %w", calls+1, err)
 			}
 			calls++
 		}
@@ -123,7 +128,8 @@ func tryTwins(ctx context.Context, h *Host, t Trial) (string, error) {
 	}
 	calls.Wait()
 	if len(errs) > 0 {
-		return "", fmt.Errorf("%d of %d calls at the same time went wrong: %w", len(errs), trialTwins, errs[0])
+		return fmt.Sprintf("at a time   %d of %d calls: %v\n", len(errs), trialTwins, errs[0]),
+			fmt.Errorf("%d of %d calls at the same time went wrong: %w", len(errs), trialTwins, errs[0])
 	}
 	return fmt.Sprintf("at a time   %d calls, %v together\n", trialTwins, time.Since(begin).Round(time.Microsecond)), nil
 }

@@ -56,8 +56,9 @@ func (a *app) checkRun() *cobra.Command {
 needed, and none hears of it. SERVER is one of the configuration as POOL/NAME, or
 any address, with a port or without.
 
-Exit codes: 0 the check passes, if only in part, 1 it fails, 2 usage, 3 it could
-not be run, which says nothing of the server.`,
+Exit codes: 0 the check passes, if only in part, 1 it fails and nothing else, 2 usage:
+there is no such check or server, or no good configuration, 3 it could not be run,
+which says nothing of the server.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("name one check" + a.someChecks())
@@ -100,16 +101,16 @@ func (a *app) tryCheck(ctx context.Context, name, server, output string) (err er
 	defer func() { err = errors.Join(err, env.Close()) }()
 	cfg, err := a.loadConfigWith(kind.NewTable(env), a.configFile())
 	if err != nil {
-		return err
+		return misused(err)
 	}
 	check, ok := cfg.Check(name)
 	if !ok {
 		names := checkNames(cfg)
-		return fmt.Errorf("there is no check %q%s: there are %s", name, config.DidYouMean(name, names), strings.Join(names, ", "))
+		return misused(fmt.Errorf("there is no check %q%s: there are %s", name, config.DidYouMean(name, names), strings.Join(names, ", ")))
 	}
 	probe, err := probeOf(cfg, check, server)
 	if err != nil {
-		return err
+		return misused(err)
 	}
 	r, code := runCheck(ctx, check, probe)
 	if output == "json" {
@@ -159,7 +160,7 @@ func targetOf(cfg *config.Config, check config.Check, server string) (netip.Addr
 	} else if target, err = netip.ParseAddrPort(server); err != nil {
 		return target, fmt.Errorf("--server %s: this is neither POOL/NAME nor an address", server)
 	}
-	if target.Port() == 0 && !check.Portless {
+	if target.Port() == 0 && !check.PortOptional {
 		return target, fmt.Errorf("--server %s: check %s has no port of its own: name one, as in %s", server, check.Name, netip.AddrPortFrom(target.Addr(), 80))
 	}
 	return target, nil

@@ -65,15 +65,15 @@ func TestCheckRun(t *testing.T) {
 		{"refused", "web", "app/c", exitFailed, fmt.Sprintf("fail (refused): GET http://%s/healthz: connection refused\n", gone), ""},
 		{"an address", "connect", well.String(), exitDone, "pass: connect", ""},
 		{"not to be run", "lost", "app/a", exitNotSeen, "unknown (local): ", ""},
-		{"no port", "connect", "127.0.0.9", exitFailed, "", "check connect has no port of its own: name one, as in 127.0.0.9:80"},
-		{"no check", "wep", "app/a", exitFailed, "", `there is no check "wep" (did you mean web?)`},
-		{"no server", "web", "app/z", exitFailed, "", `there is no server "app/z"`},
-		{"no address", "web", "a", exitFailed, "", "--server a: this is neither POOL/NAME nor an address"},
+		{"no port", "connect", "127.0.0.9", exitUsage, "", "check connect has no port of its own: name one, as in 127.0.0.9:80"},
+		{"no check", "wep", "app/a", exitUsage, "", `there is no check "wep" (did you mean web?)`},
+		{"no server", "web", "app/z", exitUsage, "", `there is no server "app/z"`},
+		{"no address", "web", "a", exitUsage, "", "--server a: this is neither POOL/NAME nor an address"},
 		{"where a name leads", "web", "dns/app.example@127.0.0.1", exitDone, fmt.Sprintf("pass: GET http://%s/healthz: status 200\n", well), ""},
 		{"where records of service lead", "web", "dns/srv@" + well.String(), exitDone, fmt.Sprintf("pass: GET http://%s/healthz: status 200\n", well), ""},
-		{"a name", "web", "dns/app.example", exitFailed, "", "the DNS tells where app.example is, which is not asked here: name an address, as in dns/app.example@ADDRESS"},
-		{"a name at nothing", "web", "dns/app.example@x", exitFailed, "", `there is no server "dns/app.example@x"`},
-		{"no way", "through", "10.0.0.9", exitFailed, "", "check through goes via the data path"},
+		{"a name", "web", "dns/app.example", exitUsage, "", "the DNS tells where app.example is, which is not asked here: name an address, as in dns/app.example@ADDRESS"},
+		{"a name at nothing", "web", "dns/app.example@x", exitUsage, "", `there is no server "dns/app.example@x"`},
+		{"no way", "through", "10.0.0.9", exitUsage, "", "check through goes via the data path"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(t, env{}, "check", "run", test.check, "--server", test.server, "--config", file)
@@ -105,6 +105,16 @@ func TestCheckRunUsage(t *testing.T) {
 	for _, args := range [][]string{{"web"}, {"--server", "app/a"}, {"web", "--server", "app/a", "-o", "xml"}} {
 		if got := run(t, env{}, append([]string{"check", "run", "--config", file}, args...)...); got.code != exitUsage || got.stdout != "" {
 			t.Errorf("%v: %+v", args, got)
+		}
+	}
+}
+
+// A script takes a server out where the code is 1: no mistake of its own makes it that.
+func TestCheckRunWithoutConfiguration(t *testing.T) {
+	for file, want := range map[string]string{"testdata/bad.yaml": "testdata/bad.yaml:", "/nowhere/maitred.yaml": "/nowhere/maitred.yaml: cannot be read"} {
+		got := run(t, env{}, "check", "run", "web", "--server", "app/a", "--config", file)
+		if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, want) {
+			t.Errorf("%s: %+v", file, got)
 		}
 	}
 }

@@ -186,7 +186,7 @@ func TestPageShowRawIsTheResponseAndNothingElse(t *testing.T) {
 
 func TestPageShowNamesThePagesThatThereAre(t *testing.T) {
 	got := run(t, env{}, "page", "show", "clsoed", "--config", "testdata/good.yaml")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "(did you mean closed?): it has closed, default") {
+	if got.code != exitUsage || !strings.Contains(got.stderr, "(did you mean closed?): it has closed, default") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -33,7 +33,10 @@ func (a *app) config() *cobra.Command {
 		&cobra.Command{
 			Use:   "reference",
 			Short: "Print a configuration that has every key, each with a comment",
-			Args:  cobra.NoArgs,
+			Long: `Print a configuration that has every key, each with a comment. Of the kinds of checks
+it has those of tcp and of the web: docs/checks.md has all, and maitred config schema
+knows their options. Alone in a file it is not good: the files that it names must be there.`,
+			Args: cobra.NoArgs,
 			RunE: does(func(context.Context, []string) error {
 				_, err := io.WriteString(a.Stdout, config.Reference())
 				return err

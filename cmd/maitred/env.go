@@ -39,6 +39,10 @@ type failure struct {
 	err  error
 }
 
+// misused makes an error one of usage, of a command that was understood: it names
+// what is not there.
+func misused(err error) error { return &failure{code: exitUsage, err: err} }
+
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 

@@ -102,7 +102,7 @@ func (a *app) explanation(ctx context.Context, name string) (explanation, error)
 	e := explainStatus(st, events, name)
 	if len(e.Services)+len(e.Servers)+len(e.Checks) == 0 {
 		names := explainable(st)
-		return e, fmt.Errorf("nothing is called %q%s: there are %s", name, config.DidYouMean(name, names), strings.Join(names, ", "))
+		return e, misused(fmt.Errorf("nothing is called %q%s: there are %s", name, config.DidYouMean(name, names), strings.Join(names, ", ")))
 	}
 	for i := range e.Services {
 		if s := e.Services[i]; s.Engine != string(config.ForwardingEBPF) || s.Mode == "pending" {
@@ -204,11 +204,12 @@ func passing(st api.Status, check string) []string {
 	return names
 }
 
-// eventsOf picks the last events about any of these.
+// eventsOf picks the last events about any of these, less the steps of slow starts,
+// which would leave no room for others.
 func eventsOf(events []api.Event, names ...string) []api.Event {
 	var out []api.Event
 	for _, e := range events {
-		if (e.Kind == "server" || e.Kind == "service") && slices.Contains(names, e.Name) {
+		if (e.Kind == "server" || e.Kind == "service") && !e.Step && slices.Contains(names, e.Name) {
 			out = append(out, e)
 		}
 	}

@@ -75,7 +75,7 @@ func TestExplainWhatThereIsNot(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"shpo"}, exitFailed, `nothing is called "shpo" (did you mean shop?): there are shop, mail, app/a, app/b, mx/m, smtp, web`},
+		{[]string{"shpo"}, exitUsage, `nothing is called "shpo" (did you mean shop?): there are shop, mail, app/a, app/b, mx/m, smtp, web`},
 		{nil, exitUsage, "takes one name: a service, a server as POOL/NAME, or a check"},
 		{[]string{"shop", "-o", "yaml"}, exitUsage, "the formats are text, json"},
 	} {
@@ -104,6 +104,14 @@ func TestEventsOfAreTheLast(t *testing.T) {
 		events = append(events, api.Event{Kind: "server", Name: "app/a", Seq: uint64(i)})
 	}
 	if got := eventsOf(events, "app/a"); len(got) != lastEvents || got[0].Seq != lastEvents {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestEventsOfLeaveStepsOut(t *testing.T) {
+	up := api.Event{Kind: "server", Name: "app/a", From: "down", To: "up"}
+	step := api.Event{Kind: "server", Name: "app/a", From: "weight 1", To: "weight 2", Step: true}
+	if got := eventsOf([]api.Event{up, step, step}, "app/a"); !slices.Equal(got, []api.Event{up}) {
 		t.Errorf("%+v", got)
 	}
 }

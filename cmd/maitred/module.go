@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -132,13 +131,15 @@ func (a *app) tryModule(ctx context.Context, file string, f trial) (err error) {
 	if err != nil {
 		return &failure{code: exitUsage, err: fmt.Errorf("--target %s: write an address and a port, as in 192.0.2.1:80", f.target)}
 	}
+	if f.calls < module.LeastCalls {
+		return &failure{code: exitUsage, err: fmt.Errorf("--calls %d: make %d or more", f.calls, module.LeastCalls)}
+	}
+	if f.timeout <= 0 {
+		return &failure{code: exitUsage, err: fmt.Errorf("--timeout %v: give a call some time, as in 2s", f.timeout)}
+	}
 	args, err := kind.Settings(f.args)
 	if err != nil {
 		return &failure{code: exitUsage, err: fmt.Errorf("--arg %w", err)}
-	}
-	file, err = filepath.Abs(file)
-	if err != nil {
-		return err
 	}
 	user, err := module.FindUser("")
 	if err != nil {
@@ -159,7 +160,7 @@ func (a *app) tryModule(ctx context.Context, file string, f trial) (err error) {
 	hosts := module.NewHosts(log)
 	defer hosts.Close()
 	report, err := module.Try(ctx, hosts.Host(spec), module.Trial{
-		Target: target, Args: args, Calls: max(f.calls, 200), Timeout: f.timeout,
+		Target: target, Args: args, Calls: f.calls, Timeout: f.timeout,
 	})
 	if report != "" {
 		if err := writeText(a.Stdout, report); err != nil {

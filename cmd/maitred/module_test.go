@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -39,9 +40,33 @@ func TestModuleTest(t *testing.T) {
 			t.Fatalf("%q: %v\n%s", args, err, out)
 		}
 	}
+	never, stateless := filepath.Join(dir, "never.so"), filepath.Join(dir, "stateless.sh")
+	source := filepath.Join(dir, "never.c")
+	const hangs = `#include <unistd.h>
+#include "maitred_module.h"
+static int check(const struct maitred_call *c, struct maitred_result *r) { (void)c; (void)r; pause(); return MAITRED_PASS; }
+MAITRED_MODULE("never", 0, check, 0, 0)
+`
+	if err := os.WriteFile(source, []byte(hangs), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-I../../checkers/module", "-o", never, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// The frames are as long as their first four bytes say.
+	const mute = `#!/bin/sh
+printf '\0\0\0\034{"op":"hello","version":1}  '
+head -c 60 > /dev/null
+printf '\0\0\0\010{"id":1}'
+cat > /dev/null
+`
+	if err := os.WriteFile(stateless, []byte(mute), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(garbage, []byte("no object"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("guide", func(t *testing.T) { guideValidates(t, dir, hello) })
 	for _, test := range []struct {
 		name string
 		args []string
@@ -51,6 +76,10 @@ func TestModuleTest(t *testing.T) {
 		{"shared object", []string{hello, "--calls", "400"}, 0, []string{"hello, 127.0.0.1", "400 calls"}},
 		{"no object", []string{garbage}, 1, []string{"garbage.so"}},
 		{"no file", []string{filepath.Join(dir, "none.so")}, 1, []string{"none.so"}},
+		{"never answers", []string{never, "--timeout", "100ms"}, 1, []string{"first call  no answer within 100ms", "the first call: no answer within 100ms"}},
+		{"no state", []string{stateless, "--coprocess"}, 1, []string{"first call  no state in"}},
+		{"few calls", []string{hello, "--calls", "10"}, 2, []string{"--calls 10: make 200 or more"}},
+		{"no time", []string{hello, "--timeout", "0s"}, 2, []string{"--timeout 0s: give a call some time, as in 2s"}},
 		{"no address", []string{hello, "--target", "shop"}, 2, []string{"--target shop: write an address and a port"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -70,6 +99,47 @@ func TestModuleTest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// guideValidates holds each example of docs/modules.md to be right beside the README's
+// least configuration, once its files are there.
+func guideValidates(t *testing.T, dir, hello string) {
+	example := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+	least := example.FindStringSubmatch(readDoc(t, "README.md"))[1]
+	examples := example.FindAllStringSubmatch(readDoc(t, "docs/modules.md"), -1)
+	if len(examples) < 3 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	greeting := filepath.Join(dir, "greeting.py")
+	if err := os.WriteFile(greeting, []byte("#!/usr/bin/python3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("/usr/lib/maitred/modules/hello.so", hello, "/etc/maitred/greeting.py", greeting)
+	main := filepath.Join(dir, "maitred.yaml")
+	for i, found := range examples {
+		own, checks, _ := strings.Cut(here.Replace(found[1]), "checks:\n")
+		if own != "" {
+			t.Fatalf("example %d begins with %q", i, own)
+		}
+		// What the example has comes first in the list of checks, and pool app uses it.
+		names := strings.Join(append(namesOfChecks(checks), "web"), ", ")
+		text := strings.Replace(least, "checks:\n", "checks:\n"+checks, 1)
+		text = strings.Replace(text, "checks: [web]", "checks: ["+names+"]", 1)
+		if err := os.WriteFile(main, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(filepath.Join(dir, "maitred"), "validate", main).CombinedOutput(); err != nil {
+			t.Errorf("example %d: %v\n%s\n%s", i, err, out, text)
+		}
+	}
+}
+
+// namesOfChecks are the names in a list of checks.
+func namesOfChecks(checks string) (names []string) {
+	for _, found := range regexp.MustCompile(`(?m)^  - name: (\S+)$`).FindAllStringSubmatch(checks, -1) {
+		names = append(names, found[1])
+	}
+	return names
 }
 
 func TestModulesText(t *testing.T) {

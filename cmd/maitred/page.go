@@ -49,8 +49,8 @@ func (a *app) pageShow() *cobra.Command {
 			}
 			p, ok := cfg.Page(args[0])
 			if !ok {
-				return fmt.Errorf("%s has no page %q%s: it has %s", a.configFile(), args[0],
-					config.DidYouMean(args[0], pageNames(cfg)), strings.Join(pageNames(cfg), ", "))
+				return misused(fmt.Errorf("%s has no page %q%s: it has %s", a.configFile(), args[0],
+					config.DidYouMean(args[0], pageNames(cfg)), strings.Join(pageNames(cfg), ", ")))
 			}
 			return a.showPage(cfg, p, view)
 		}),
@@ -67,13 +67,13 @@ func (a *app) pageShow() *cobra.Command {
 func (a *app) showPage(cfg *config.Config, p config.Page, view pageView) error {
 	image, err := imageFor(cfg, p, view.service)
 	if err != nil {
-		return err
+		return misused(err)
 	}
 	client := page.Client{Host: view.host}
 	for _, name := range view.encoding {
 		coding := page.Coding(name)
 		if coding != page.CodingGzip && coding != page.CodingBrotli {
-			return fmt.Errorf("a page has no encoding %q: gzip or br", name)
+			return misused(fmt.Errorf("a page has no encoding %q: gzip or br", name))
 		}
 		client.Codings = append(client.Codings, coding)
 	}

@@ -80,7 +80,7 @@ func TestPageShowOfAService(t *testing.T) {
 		{[]string{"show", "whose", "--service", "othres"}, `there is no service "othres" (did you mean others?): there are shop, mail, db, names, others`},
 		{[]string{"show", "closed", "--encoding", "zip"}, `a page has no encoding "zip": gzip or br`},
 	} {
-		if got := runPage(t, test.args...); got.code != exitFailed || !strings.Contains(got.stderr, test.want) {
+		if got := runPage(t, test.args...); got.code != exitUsage || !strings.Contains(got.stderr, test.want) {
 			t.Errorf("%v: %+v, want %s", test.args, got, test.want)
 		}
 	}

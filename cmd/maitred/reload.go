@@ -23,7 +23,10 @@ refused as a whole, and the one in force stays: exit code 1. Checks that did not
 change go on undisturbed.
 
 One that is taken is in force once the kernel agrees. If the kernel does not, for
-instance because an interface is not there, the daemon goes on trying: exit code 3.`,
+instance because an interface is not there, the daemon goes on trying: exit code 3.
+
+The daemon reads the file that it was started with. --config names another to find
+its socket by (admin.socket), where neither --socket nor MAITRED_SOCKET names that.`,
 		Args: cobra.NoArgs,
 		RunE: does(func(ctx context.Context, _ []string) error {
 			result, err := a.client().Reload(ctx)

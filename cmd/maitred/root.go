@@ -38,7 +38,8 @@ func newRoot(env Env) *cobra.Command {
 		Long: `maitred checks real servers, steers the traffic of virtual services to those
 that live, and answers with a sorry page from the kernel when a service has none.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 the state that was waited for did not come.`,
+Exit codes: 0 done, 1 failed, 2 usage, which a name is that there is not, 3 the state
+that was waited for did not come.`,
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

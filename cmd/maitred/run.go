@@ -69,6 +69,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) (err error) {
 		Load:    func(path string) (*config.Config, error) { return config.LoadWith(kinds, path) },
 		Wire:    controlplane.Wire,
 		Pushes:  env.Pushes,
+		Keep:    env.Keep,
 		Modules: func() []api.Module { return told(env.Modules.Status()) },
 		Logger:  log,
 		Notify: func(state string) {

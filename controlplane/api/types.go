@@ -189,4 +189,5 @@ type Event struct {
 	From   string    `json:"from,omitempty"`
 	To     string    `json:"to,omitempty"`
 	Reason string    `json:"reason,omitempty"`
+	Step   bool      `json:"step,omitempty"` // one of a weight that grows by itself: more follow
 }

@@ -64,6 +64,7 @@ func (b builder) check(path string, r rawCheck) Check {
 // takePort moves the port from the options to the check.
 func (b builder) takePort(path string, c *Check, row kind.Kind, options map[string]any) {
 	c.DefaultPort, c.Portless = row.DefaultPort, row.Portless
+	c.PortOptional = !row.NeedsPort(options)
 	switch {
 	case c.Portless && c.Via == ViaDataplane:
 		b.add(path, "is not for via: dataplane, which asks the first port of a service: make it via: direct")

@@ -79,7 +79,7 @@ func (b builder) canary(path string, r rawCanary, checks []Check) Canary {
 		b.reference(path+".check", "check", r.Check, known)
 	case checks[i].Via == ViaDataplane:
 		b.add(path+".check", "check %q asks by the way of the data, which leads to servers only", r.Check)
-	case checks[i].Type != "" && !checks[i].Portless && checks[i].Target(Server{}).Port() == 0:
+	case checks[i].Type != "" && !checks[i].PortOptional && checks[i].Target(Server{}).Port() == 0:
 		b.add(path+".check", "check %q has no port to probe: %s has no usual one, give the check a port", r.Check, checks[i].Type)
 	}
 	return c

@@ -135,7 +135,7 @@ func (b builder) probePorts(path string, p Pool, checks map[string]Check) {
 			where = path + ".up_when"
 		}
 		c, ok := checks[name]
-		if !ok || c.Type == "" || c.Port != 0 || c.Portless || c.Via == ViaDataplane {
+		if !ok || c.Type == "" || c.Port != 0 || c.PortOptional || c.Via == ViaDataplane {
 			continue
 		}
 		for _, s := range p.Servers {

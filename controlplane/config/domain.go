@@ -104,12 +104,13 @@ type Canary struct {
 
 // Check is a health check: an object of its own, which any number of pools use.
 type Check struct {
-	Name        string
-	Type        string // a row of the checkers registry
-	Port        uint16 // zero: the real server's port, else DefaultPort
-	DefaultPort uint16 // of the type; zero: it has none
-	Portless    bool   // the type asks no port of a server
-	Via         Via
+	Name         string
+	Type         string // a row of the checkers registry
+	Port         uint16 // zero: the real server's port, else DefaultPort
+	DefaultPort  uint16 // of the type; zero: it has none
+	Portless     bool   // the type asks no port of a server
+	PortOptional bool   // it may have none to ask: its target's port is 0 then
+	Via          Via
 	// Service is whose address a check via the data path asks, by its name in
 	// the file: see Config.Asked. Empty otherwise.
 	Service string

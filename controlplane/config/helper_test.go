@@ -135,7 +135,7 @@ func checkPool(t *testing.T, cfg *Config, p Pool) {
 			if c.Via == ViaDataplane {
 				_, target, ok = cfg.Asked(c, p, s)
 			}
-			if !ok || (target.Port() == 0) != c.Portless {
+			if !ok || target.Port() == 0 && !c.PortOptional || target.Port() != 0 && c.Portless {
 				t.Errorf("pool %q: check %q has no target on %+v", p.Name, name, s)
 			}
 		}
