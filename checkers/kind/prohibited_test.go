@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/maitred-lb/maitred/checkers"
 	"github.com/maitred-lb/maitred/test/netlab"
 )
@@ -31,14 +28,8 @@ func TestProhibited(t *testing.T) {
 	check(router.Forward())
 	behind := netip.MustParsePrefix("2001:db8:2::/64")
 	check(director.AddRoute(behind, netip.MustParseAddr("2001:db8:1::2")))
-	prohibit := func(n *netlab.Namespace, to string) {
-		t.Helper()
-		dst, err := netlink.ParseIPNet(to)
-		check(err)
-		check(n.Netlink().RouteAdd(&netlink.Route{Dst: dst, Type: unix.RTN_PROHIBIT}))
-	}
-	prohibit(router, behind.String())
-	prohibit(director, "2001:db8:3::/64")
+	check(router.Prohibit(behind))
+	check(director.Prohibit(netip.MustParsePrefix("2001:db8:3::/64")))
 
 	udp := must(t, "udp", m{})
 	from := Origin{Netns: director.Name()}

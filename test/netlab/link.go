@@ -166,6 +166,15 @@ func (n *Namespace) AddRoute(dst netip.Prefix, via netip.Addr) error {
 	return nil
 }
 
+// Prohibit has a route refuse all that goes to dst, with an ICMP error that says
+// "administratively prohibited".
+func (n *Namespace) Prohibit(dst netip.Prefix) error {
+	if err := n.handle.RouteReplace(&netlink.Route{Dst: ipnet(dst), Type: unix.RTN_PROHIBIT}); err != nil {
+		return fmt.Errorf("prohibit %v in %s: %w", dst, n.name, err)
+	}
+	return nil
+}
+
 // AddDefaultRoute routes all that is not local by a gateway.
 func (n *Namespace) AddDefaultRoute(via netip.Addr) error {
 	any4, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
