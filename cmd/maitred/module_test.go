@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,7 @@ cat > /dev/null
 	if err := os.WriteFile(garbage, []byte("no object"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("guide", func(t *testing.T) { guideValidates(t, dir, hello) })
 	for _, test := range []struct {
 		name string
 		args []string
@@ -97,6 +99,47 @@ cat > /dev/null
 			}
 		})
 	}
+}
+
+// guideValidates holds each example of docs/modules.md to be right beside the README's
+// least configuration, once its files are there.
+func guideValidates(t *testing.T, dir, hello string) {
+	example := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+	least := example.FindStringSubmatch(readDoc(t, "README.md"))[1]
+	examples := example.FindAllStringSubmatch(readDoc(t, "docs/modules.md"), -1)
+	if len(examples) < 3 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	greeting := filepath.Join(dir, "greeting.py")
+	if err := os.WriteFile(greeting, []byte("#!/usr/bin/python3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("/usr/lib/maitred/modules/hello.so", hello, "/etc/maitred/greeting.py", greeting)
+	main := filepath.Join(dir, "maitred.yaml")
+	for i, found := range examples {
+		own, checks, _ := strings.Cut(here.Replace(found[1]), "checks:\n")
+		if own != "" {
+			t.Fatalf("example %d begins with %q", i, own)
+		}
+		// What the example has comes first in the list of checks, and pool app uses it.
+		names := strings.Join(append(namesOfChecks(checks), "web"), ", ")
+		text := strings.Replace(least, "checks:\n", "checks:\n"+checks, 1)
+		text = strings.Replace(text, "checks: [web]", "checks: ["+names+"]", 1)
+		if err := os.WriteFile(main, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(filepath.Join(dir, "maitred"), "validate", main).CombinedOutput(); err != nil {
+			t.Errorf("example %d: %v\n%s\n%s", i, err, out, text)
+		}
+	}
+}
+
+// namesOfChecks are the names in a list of checks.
+func namesOfChecks(checks string) (names []string) {
+	for _, found := range regexp.MustCompile(`(?m)^  - name: (\S+)$`).FindAllStringSubmatch(checks, -1) {
+		names = append(names, found[1])
+	}
+	return names
 }
 
 func TestModulesText(t *testing.T) {
