@@ -39,6 +39,7 @@ func (s *Server) Reload(ctx context.Context) api.Reload {
 	if err != nil {
 		result.Errors = strings.Split(err.Error(), "\n") // as errors.Join and config.Errors put them
 		s.names.Set(s.current())
+		s.follow() // what was looked up for the other may be news for this one
 		s.refused(result.Errors)
 		s.noteReload(result)
 		return result

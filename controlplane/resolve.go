@@ -5,6 +5,7 @@ package controlplane
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +59,17 @@ func (s *Server) resolve(ctx context.Context, cfg *config.Config) *config.Config
 func (s *Server) renamed() {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	cfg := s.current().Resolved(s.names.Answers())
+	s.follow()
+}
+
+// follow does that for whoever holds reloading, unless the servers are those in force.
+func (s *Server) follow() {
+	now := s.current()
+	cfg := now.Resolved(s.names.Answers())
+	same := func(a, b config.Pool) bool { return slices.Equal(a.Servers, b.Servers) }
+	if slices.EqualFunc(now.Pools, cfg.Pools, same) {
+		return
+	}
 	var lines []string
 	for _, err := range s.parts.Engine.Refuse(cfg) {
 		lines = append(lines, err.Error())

@@ -3,6 +3,7 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -113,4 +114,50 @@ admin: {socket: %q}
 	again := newRig(t, func(next *rig) { next.config, next.socket, next.client = cfg, r.socket, r.client })
 	again.start()
 	again.awaitServers("app@10.0.0.2")
+}
+
+// TestRefusedReloadKeepsTheNews: a configuration that is refused in the end had names
+// looked up, and nobody would hear of it again before the next change.
+func TestRefusedReloadKeepsTheNews(t *testing.T) {
+	var address atomic.Value
+	address.Store("10.0.0.1")
+	at := nameServer(t, &address)
+	r := newRig(t, nil)
+	r.engine.by = config.ForwardingEBPF
+	load := func(scheduler, server, service string) *config.Config {
+		file := filepath.Join(t.TempDir(), "maitred.yaml")
+		text := fmt.Sprintf(`director: {name: lb1, interfaces: [eth0], state_dir: %q, resolver: {servers: ["%s"], min_ttl: 1h, max_ttl: 1h}}
+pools: [{name: app, servers: [{address: app.example, name: app}%s]}]
+services: [{name: shop, addresses: [192.0.2.10], ports: [80], pool: app, scheduler: %s}%s]
+admin: {socket: %q}
+`, filepath.Dir(r.socket), at, server, scheduler, service, r.socket)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	s := New(r.options())
+	cfg := load("wrr", "", "")
+	s.openNames(cfg)
+	cfg = s.resolve(t.Context(), cfg)
+	s.parts, _ = r.wire(cfg, Inputs{})
+	s.adopt(t.Context(), cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { _ = s.decider.Run(ctx) }()
+	defer func() { cancel(); <-s.decider.gone }()
+	address.Store("10.0.0.2")
+	// Its other name is waited for, its other family makes the first due at once, and
+	// its scheduler has it refused.
+	r.set(load("wlc", ", {address: other.example}", `, {name: six, addresses: ["2001:db8::10"], ports: [80], pool: app}`), nil)
+	if got := s.Reload(t.Context()); got.OK || len(got.Errors) == 0 {
+		t.Fatalf("reload: %+v", got)
+	}
+	got := s.current()
+	if len(got.Services) != 1 || len(got.Pools[0].Servers) != 1 || got.Pools[0].Servers[0].Name != "app@10.0.0.2" {
+		t.Errorf("in force are %d services with %+v", len(got.Services), got.Pools[0].Servers)
+	}
 }

@@ -146,12 +146,15 @@ func targetOf(cfg *config.Config, check config.Check, server string) (netip.Addr
 	var target netip.AddrPort
 	if pool, name, ok := strings.Cut(server, "/"); ok {
 		p, _ := cfg.Pool(pool)
-		i := slices.IndexFunc(p.Servers, func(s config.Server) bool { return s.Name == name })
-		if i < 0 {
+		s, ok := serverOf(p, name)
+		switch {
+		case !ok:
 			names := configuredServers(cfg)
 			return target, fmt.Errorf("there is no server %q%s: there are %s", server, config.DidYouMean(server, names), strings.Join(names, ", "))
+		case !s.Address.IsValid():
+			return target, fmt.Errorf("--server %s: the DNS tells where %s is, which is not asked here: name an address, as in %s@ADDRESS", server, s.Host.Name, server)
 		}
-		target = check.Target(p.Servers[i])
+		target = check.Target(s)
 	} else if addr, err := netip.ParseAddr(server); err == nil {
 		target = check.Target(config.Server{Address: addr.Unmap()})
 	} else if target, err = netip.ParseAddrPort(server); err != nil {
@@ -161,6 +164,30 @@ func targetOf(cfg *config.Config, check config.Check, server string) (netip.Addr
 		return target, fmt.Errorf("--server %s: check %s has no port of its own: name one, as in %s", server, check.Name, netip.AddrPortFrom(target.Addr(), 80))
 	}
 	return target, nil
+}
+
+// serverOf is a server of the pool. One that a name leads to is called NAME@ADDRESS, as
+// status does, with a port if records of service tell it; NAME alone has no address.
+func serverOf(p config.Pool, name string) (config.Server, bool) {
+	for _, s := range slices.Concat(p.Servers, p.Hosts) {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	for _, s := range p.Hosts {
+		where, led := strings.CutPrefix(name, s.Name+"@")
+		at, err := netip.ParseAddrPort(where)
+		if err == nil {
+			s.Port = at.Port()
+		} else if addr, err := netip.ParseAddr(where); err == nil {
+			at = netip.AddrPortFrom(addr, 0)
+		}
+		if led && at.IsValid() {
+			s.Address = at.Addr().Unmap()
+			return s, true
+		}
+	}
+	return config.Server{}, false
 }
 
 // runCheck runs a probe once, with the time that the daemon gives it.

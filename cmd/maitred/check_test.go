@@ -39,11 +39,12 @@ checks:
   - {name: through, http: {}, via: dataplane}
 pools:
   - {name: app, checks: [web], servers: [{name: a, address: 127.0.0.1, port: %d}, {name: b, address: 127.0.0.1, port: %d}, {name: c, address: 127.0.0.1, port: %d}]}
+  - {name: dns, checks: [web], servers: [{address: app.example, port: %d}, {srv: _http._tcp.app.example, name: srv}]}
   - {name: other, checks: [through], servers: [{name: d, address: 127.0.0.2}]}
 services:
   - {name: shop, addresses: [192.0.2.10], ports: [80], pool: app, method: nat}
   - {name: hall, addresses: [192.0.2.11], ports: [80], pool: other}
-`, well.Port(), sick.Port(), gone.Port())
+`, well.Port(), sick.Port(), gone.Port(), well.Port())
 	file = filepath.Join(t.TempDir(), "maitred.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,6 +69,10 @@ func TestCheckRun(t *testing.T) {
 		{"no check", "wep", "app/a", exitUsage, "", `there is no check "wep" (did you mean web?)`},
 		{"no server", "web", "app/z", exitUsage, "", `there is no server "app/z"`},
 		{"no address", "web", "a", exitUsage, "", "--server a: this is neither POOL/NAME nor an address"},
+		{"where a name leads", "web", "dns/app.example@127.0.0.1", exitDone, fmt.Sprintf("pass: GET http://%s/healthz: status 200\n", well), ""},
+		{"where records of service lead", "web", "dns/srv@" + well.String(), exitDone, fmt.Sprintf("pass: GET http://%s/healthz: status 200\n", well), ""},
+		{"a name", "web", "dns/app.example", exitUsage, "", "the DNS tells where app.example is, which is not asked here: name an address, as in dns/app.example@ADDRESS"},
+		{"a name at nothing", "web", "dns/app.example@x", exitUsage, "", `there is no server "dns/app.example@x"`},
 		{"no way", "through", "10.0.0.9", exitUsage, "", "check through goes via the data path"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

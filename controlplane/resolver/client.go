@@ -42,7 +42,7 @@ type client struct {
 }
 
 // lookup asks for all records that a query needs. An error is a failure of the
-// DNS; that there is no such name is an answer.
+// DNS; that there is no such name is an answer. What was found stands beside an error.
 func (c client) lookup(ctx context.Context, q config.Query) (Answer, error) {
 	a := Answer{TTL: math.MaxInt64}
 	var err error
@@ -51,9 +51,6 @@ func (c client) lookup(ctx context.Context, q config.Query) (Answer, error) {
 	} else {
 		err = c.addresses(ctx, q, q.Name, config.Found{}, &a)
 	}
-	if err != nil {
-		return Answer{}, err
-	}
 	slices.SortFunc(a.Found, func(x, y config.Found) int {
 		return cmp.Or(x.Address.Compare(y.Address), cmp.Compare(x.Port, y.Port), cmp.Compare(y.Weight, x.Weight))
 	})
@@ -61,7 +58,7 @@ func (c client) lookup(ctx context.Context, q config.Query) (Answer, error) {
 	if a.Cut = max(len(a.Found)-MostServers, 0); a.Cut > 0 {
 		a.Found = a.Found[:MostServers]
 	}
-	return a, nil
+	return a, err
 }
 
 // services follows records of service: those of the lowest priority alone, as the
@@ -83,28 +80,29 @@ func (c client) services(ctx context.Context, q config.Query, a *Answer) error {
 			first = append(first, srv)
 		}
 	}
+	var errs []error
 	for i, srv := range first {
 		if i == mostTargets {
 			a.Cut += len(first) - i
 			break
 		}
 		found := config.Found{Port: srv.Port, Weight: int(srv.Weight)}
-		if err := c.addresses(ctx, q, srv.Target, found, a); err != nil {
-			return err
-		}
+		errs = append(errs, c.addresses(ctx, q, srv.Target, found, a))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // addresses adds the addresses of a name, each with the port and weight of found.
 func (c client) addresses(ctx context.Context, q config.Query, name string, found config.Found, a *Answer) error {
+	var errs []error
 	for kind, wanted := range map[uint16]bool{dns.TypeA: q.IPv4, dns.TypeAAAA: q.IPv6} {
 		if !wanted {
 			continue
 		}
 		records, err := c.ask(ctx, name, kind, a)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		for _, rr := range records {
 			var ip net.IP
@@ -120,7 +118,7 @@ func (c client) addresses(ctx context.Context, q config.Query, name string, foun
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func usable(a netip.Addr) bool {
@@ -180,8 +178,19 @@ func exchange(ctx context.Context, question *dns.Msg, server netip.AddrPort) (*d
 		return nil, err
 	case answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError:
 		return nil, fmt.Errorf("it answers %s", dns.RcodeToString[answer.Rcode])
+	case answer.Rcode == dns.RcodeSuccess && len(answer.Answer) == 0 && !says(answer):
+		return nil, errors.New("it does not know, and refers to others")
 	}
 	return answer, nil
+}
+
+// says tells whether an answer without records means that there are none. A referral
+// looks the same and means nothing: RFC 2308, section 2.2.
+func says(answer *dns.Msg) bool {
+	of := func(kind uint16) bool {
+		return slices.ContainsFunc(answer.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == kind })
+	}
+	return of(dns.TypeSOA) || (answer.Authoritative || answer.RecursionAvailable) && !of(dns.TypeNS)
 }
 
 // known lists the servers to ask. The file is read each time: others write it.

@@ -194,6 +194,10 @@ func (e *entry) take(a Answer, err error, limits config.Resolver) (changed bool,
 		}
 	}
 	e.due = time.Now().Add(hold)
+	if err != nil && len(a.Found) > 0 && !e.known { // a part is better than nothing
+		e.known, e.found, e.trouble = true, a.Found, trouble
+		return true, trouble + "; until then it leads to " + list(a.Found)
+	}
 	if trouble != "" {
 		return false, e.troubled(trouble)
 	}

@@ -125,6 +125,52 @@ func TestNeverAnswered(t *testing.T) {
 	}
 }
 
+// TestOneFamilyFails begins with the addresses of one family while the DNS fails for the
+// other: they are used, and stay as they are while it does.
+func TestOneFamilyFails(t *testing.T) {
+	z, k := newZone(t, "app.example. 60 A 10.0.0.1", "app.example. 60 AAAA 2001:db8::1"), keep(t, "")
+	z.six = dns.RcodeServerFailure
+	cfg := z.load(t, "address: app.example", four, "'2001:db8:9::1'")
+	k.Set(cfg)
+	const half, whole = "fixed=10.9.9.9:0/100 app.example@10.0.0.1=10.0.0.1:0/100", " app.example@2001:db8::1=2001:db8::1:0/100"
+	for i, want := range []string{half, half, half + whole, half + whole} {
+		z.mu.Lock()
+		z.six = []int{dns.RcodeServerFailure, dns.RcodeServerFailure, 0, dns.RcodeServerFailure}[i]
+		z.mu.Unlock()
+		k.again()
+		if changed := k.Look(t.Context()); changed != (i == 0 || i == 2) {
+			t.Errorf("look %d: changed %v", i, changed)
+		}
+		if got := servers(cfg.Resolved(k.Answers())); got != want {
+			t.Errorf("look %d: servers %s, want %s", i, got, want)
+		}
+		if told := k.last(); i == 0 && !strings.HasSuffix(told, "it answers SERVFAIL; until then it leads to 10.0.0.1") {
+			t.Errorf("told %q", told)
+		}
+	}
+}
+
+// TestReferral: who answers nothing but whom else to ask has not said that there is
+// no such name, however often.
+func TestReferral(t *testing.T) {
+	z, k := newZone(t, "app.example. 60 A 10.0.0.1"), keep(t, "")
+	cfg := z.load(t, "address: app.example", four)
+	k.Set(cfg)
+	k.Look(t.Context())
+	z.mu.Lock()
+	z.refers = true
+	z.mu.Unlock()
+	for range believed + 1 {
+		k.again()
+		if k.Look(t.Context()) {
+			t.Error("a referral changes something")
+		}
+	}
+	if got := k.last(); !strings.Contains(got, "it does not know, and refers to others; the last answer stays: 10.0.0.1") {
+		t.Errorf("told %q", got)
+	}
+}
+
 // TestAnswersOutliveTheKeeper begins with the file of the one before, and the DNS out.
 func TestAnswersOutliveTheKeeper(t *testing.T) {
 	z, before := newZone(t, "app.example. 60 A 10.0.0.1"), keep(t, "")

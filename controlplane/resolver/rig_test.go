@@ -30,6 +30,8 @@ type zone struct {
 	mu      sync.Mutex
 	records []string // in the form of a zone's file
 	rcode   int      // of every answer
+	six     int      // of answers to questions for AAAA
+	refers  bool     // answers nothing but who else is to be asked
 	silent  bool
 	asked   int
 }
@@ -90,7 +92,16 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		return
 	}
 	answer := new(dns.Msg).SetReply(q)
+	answer.RecursionAvailable = !z.refers
 	answer.Rcode = z.rcode
+	if z.six != 0 && q.Question[0].Qtype == dns.TypeAAAA {
+		answer.Rcode = z.six
+	}
+	if z.refers {
+		answer.Ns = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: "example.", Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: "ns.example."}}
+		_ = w.WriteMsg(answer)
+		return
+	}
 	known := false
 	for _, text := range z.records {
 		rr, err := dns.NewRR(text)

@@ -5,6 +5,7 @@ package state_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,8 @@ import (
 //
 //	check web http interval=5s fast=1s timeout=2s rise=2 fall=3 port=8080
 //	pool app checks=web,db [up_when=any(web,db)] degraded=0.5
-//	server app/a 10.0.0.11:80 weight=100 slow=30s
+//	server app/a 10.0.0.11:80 weight=100 slow=30s host=app.example
+//	host app/a app.example
 //	guard canary=gw@10.0.0.1 fraction=0.5 within=10s max=5m
 //	page closed
 //	service shop 192.0.2.10:80 [192.0.2.11:80] pool=app quorum=1 hysteresis=0 percent=false below=sorry page=closed linger=10s orphans=auto
@@ -62,8 +64,8 @@ func parseLine(cfg *config.Config, kind string, words []string, o options) error
 		})
 	case "pool":
 		return parsePool(cfg, words[0], o)
-	case "server":
-		return parseServer(cfg, words, o)
+	case "server", "host":
+		return parseServer(cfg, kind, words, o)
 	case "guard":
 		check, target, _ := strings.Cut(o["canary"], "@")
 		cfg.Guard = config.Guard{
@@ -116,21 +118,22 @@ func parsePool(cfg *config.Config, name string, o options) (err error) {
 	return nil
 }
 
-func parseServer(cfg *config.Config, words []string, o options) error {
+func parseServer(cfg *config.Config, kind string, words []string, o options) (err error) {
 	pool, name, _ := strings.Cut(words[0], "/")
+	i := slices.IndexFunc(cfg.Pools, func(p config.Pool) bool { return p.Name == pool })
+	if i < 0 {
+		return fmt.Errorf("no pool %q", pool)
+	}
+	p, server := &cfg.Pools[i], config.Server{Name: name, Host: config.Host{Name: o["host"]}, Weight: o.int("weight", 1), SlowStart: o.duration("slow", 0)}
+	if kind == "host" {
+		server.Host.Name = words[1]
+		p.Hosts = append(p.Hosts, server)
+		return nil
+	}
 	addr, err := netip.ParseAddrPort(words[1])
-	if err != nil {
-		return err
-	}
-	for i := range cfg.Pools {
-		if cfg.Pools[i].Name == pool {
-			cfg.Pools[i].Servers = append(cfg.Pools[i].Servers, config.Server{
-				Name: name, Address: addr.Addr(), Port: addr.Port(), Weight: o.int("weight", 1), SlowStart: o.duration("slow", 0),
-			})
-			return nil
-		}
-	}
-	return fmt.Errorf("no pool %q", pool)
+	server.Address, server.Port = addr.Addr(), addr.Port()
+	p.Servers = append(p.Servers, server)
+	return err
 }
 
 // parseOverride reads a service and what an operator says of it.

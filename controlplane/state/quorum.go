@@ -4,6 +4,8 @@ package state
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/maitred-lb/maitred/controlplane/config"
 )
@@ -12,6 +14,7 @@ import (
 type tally struct {
 	up, unknown, drain, total              int
 	upWeight, unknownWeight, weightInTotal int
+	lost                                   []string // names that lead to no server, where there is none at all
 }
 
 func countPool(s State, c config.Service) tally { return countServers(s, c, c.Pool) }
@@ -33,6 +36,13 @@ func countServers(s State, c config.Service, name string) tally {
 		case VerdictDrain:
 			t.drain++
 		case VerdictDown:
+		}
+	}
+	if t.total == 0 {
+		for _, host := range pool.Hosts {
+			if !slices.ContainsFunc(pool.Servers, func(c config.Server) bool { return c.Host == host.Host }) {
+				t.lost = append(t.lost, host.Host.Name)
+			}
 		}
 	}
 	return t
@@ -88,6 +98,9 @@ func (t tally) reason(q config.Quorum) string {
 	}
 	if q.Hysteresis > 0 {
 		r += fmt.Sprintf(" ± %d", q.Hysteresis)
+	}
+	if len(t.lost) > 0 {
+		r += ", no address known for " + strings.Join(t.lost, ", ")
 	}
 	return r
 }

@@ -18,8 +18,9 @@ func (s *State) decideServers(old State, now time.Time) {
 		for _, c := range pool.Servers {
 			id := ServerID{Pool: pool.Name, Name: c.Name}
 			server := Server{ID: id, Config: c, Probed: len(checks) > 0, Override: s.ServerOverrides[id]}
-			server.Own, server.OwnReason = s.judge(pool.When(), checks, c)
-			server.fall(predecessor(old, id, c), now)
+			var asked bool
+			server.Own, server.OwnReason, asked = s.judge(pool.When(), checks, c)
+			server.fall(predecessor(old, id, c), asked, now)
 			s.Servers[id] = server
 		}
 	}
@@ -49,13 +50,14 @@ func predecessor(old State, id ServerID, c config.Server) Server {
 
 // fall keeps what the checks said before where they have nothing new to say: one that
 // a reload has brought says nothing until its first result, and must not take a live
-// server out of service by that. It notes when they took it from service.
-func (s *Server) fall(was Server, now time.Time) {
+// server out of service by that. It notes when they took it from service. One that has
+// asked for that did not fall: by its answer it was reached.
+func (s *Server) fall(was Server, asked bool, now time.Time) {
 	if s.Own == VerdictUnknown && was.Own.Serves() {
 		s.Own, s.OwnReason = was.Own, s.OwnReason+", stays "+was.Own.String()
 	}
 	switch {
-	case !s.Own.fails():
+	case !s.Own.fails() || asked:
 	case was.Own.Serves():
 		s.Fell, s.Before, s.Gave = now, was.Own, was.Factors
 	default:

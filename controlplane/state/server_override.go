@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/maitred-lb/maitred/controlplane/config"
 )
 
 // ServerOverride is what an operator has decided for a real server. It stands beside
@@ -134,20 +137,23 @@ func (e ServerOverridden) Applied(overrides map[ServerID]ServerOverride) map[Ser
 // keepServersNamed strikes out what was said of servers that the configuration does
 // not have, and tells of it, and that of which the time is up.
 func (s *State) keepServersNamed(now time.Time) []Change {
-	named := map[ServerID]bool{}
-	for _, pool := range s.Config.Pools {
-		for _, c := range pool.Servers {
-			named[ServerID{Pool: pool.Name, Name: c.Name}] = true
-		}
-	}
 	var changes []Change
 	for id, o := range s.ServerOverrides {
-		if !named[id] {
+		if !named(s.Config, id) {
 			changes = append(changes, Change{At: now, Kind: KindServer, Name: id.String(), Reason: o.String() + " has ended: the server is gone"})
 		}
 	}
-	maps.DeleteFunc(s.ServerOverrides, func(id ServerID, o ServerOverride) bool { return !named[id] || o.over(now) })
+	maps.DeleteFunc(s.ServerOverrides, func(id ServerID, o ServerOverride) bool { return !named(s.Config, id) || o.over(now) })
 	return byName(changes)
+}
+
+// named tells whether the configuration has a server, or a name that may lead to it
+// again: the DNS may be out, or leave an address out for a while, and what an operator
+// said of the server has to hold when it is back.
+func named(cfg *config.Config, id ServerID) bool {
+	pool, _ := cfg.Pool(id.Pool)
+	return slices.ContainsFunc(pool.Servers, func(c config.Server) bool { return c.Name == id.Name }) ||
+		slices.ContainsFunc(pool.Hosts, func(c config.Server) bool { return strings.HasPrefix(id.Name, c.Name+"@") })
 }
 
 // ended says why an override of a server is no more.

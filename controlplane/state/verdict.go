@@ -20,10 +20,10 @@ type finding struct {
 
 // judge asks the checks of a server what the expression of its pool wants to know.
 // What the server itself asks for by one of them counts beside that: an agent that
-// says drain is not outvoted by a page that loads.
-func (s State) judge(when config.Expr, checks []config.Check, c config.Server) (Verdict, string) {
+// says drain is not outvoted by a page that loads. Asked tells that it asks for something.
+func (s State) judge(when config.Expr, checks []config.Check, c config.Server) (v Verdict, reason string, asked bool) {
 	if len(checks) == 0 {
-		return VerdictUp, "no checks"
+		return VerdictUp, "no checks", false
 	}
 	probes := make(map[string]Probe, len(checks))
 	for _, check := range checks {
@@ -31,11 +31,13 @@ func (s State) judge(when config.Expr, checks []config.Check, c config.Server) (
 	}
 	found := evaluate(when, probes)
 	for _, check := range checks {
-		if hint := hinted(check.Name, probes[check.Name]); severity(hint.verdict) > severity(found.verdict) {
+		hint := hinted(check.Name, probes[check.Name])
+		asked = asked || hint.verdict.fails()
+		if severity(hint.verdict) > severity(found.verdict) {
 			found = hint
 		}
 	}
-	return found.verdict, found.reason
+	return found.verdict, found.reason, asked
 }
 
 // evaluate finds what an expression comes to. Verdicts are in one order, and each

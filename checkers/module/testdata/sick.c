@@ -36,8 +36,8 @@ static int check(const struct maitred_call *call, struct maitred_result *result)
 		sleep(1);
 	if (!strcmp(what, "nap"))
 		usleep(20000);
-	if (!strcmp(what, "never"))
-		pause();
+	while (!strcmp(what, "never"))
+		pause(); /* Go's signals end one */
 	if (!strcmp(what, "flood"))
 		flood();
 	if (!strcmp(what, "garbage") && write(4, "garbage that is no frame", 24) < 0)
