@@ -19,6 +19,8 @@ type OptionError struct {
 	// indices of lists from zero, for example ["headers", "1", "name"].
 	Path    []string
 	Problem string // what is wrong and what would be right
+	// Options are all that there are in its place, where it is none of them.
+	Options []string
 }
 
 // Error implements error.
@@ -44,6 +46,7 @@ type options struct {
 	path    []string
 	values  map[string]any
 	known   []string
+	ported  bool // that the configuration takes a port beside them
 	inner   []*options
 	mistake []error
 }
@@ -271,15 +274,21 @@ func (o *options) keys() []string {
 
 // err returns all mistakes, among them the keys that nobody asked for.
 func (o *options) err() error {
+	all := slices.Clone(o.known)
+	if o.ported {
+		all = append(all, "port")
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
 	for _, key := range slices.Sorted(maps.Keys(o.values)) {
 		if slices.Contains(o.known, key) {
 			continue
 		}
-		if len(o.known) == 0 {
-			o.reject([]string{key}, "is not an option here: there is none but port")
-			continue
+		problem := "is not an option here: there is none"
+		if len(all) > 0 {
+			problem = "is not an option here: the options are " + strings.Join(all, ", ")
 		}
-		o.reject([]string{key}, "is not an option here: the options are %s", strings.Join(slices.Sorted(slices.Values(o.known)), ", "))
+		o.mistake = append(o.mistake, &OptionError{Path: slices.Concat(o.path, []string{key}), Problem: problem, Options: all})
 	}
 	for _, inner := range o.inner {
 		o.mistake = append(o.mistake, inner.err())

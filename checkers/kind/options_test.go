@@ -99,9 +99,9 @@ func (test mistakeTest) run(t *testing.T) {
 // What each kind takes, as a mistake lists it.
 const (
 	expectKeys = "body, body_regex, degraded_status, digest, headers, json, status"
-	httpKeys   = "auth_file, body, body_file, expect, headers, host, max_body, method, path, reuse, version, weight_header"
-	httpsKeys  = "auth_file, body, body_file, ca_file, cert_file, expect, expires_within, fingerprint, headers, host, key_file, max_body, method, min_version, path, reuse, sni, verify, version, weight_header"
-	tcpKeys    = "ca_file, cert_file, expires_within, fingerprint, key_file, min_version, script, sni, verify"
+	httpKeys   = "auth_file, body, body_file, expect, headers, host, max_body, method, path, port, reuse, version, weight_header"
+	httpsKeys  = "auth_file, body, body_file, ca_file, cert_file, expect, expires_within, fingerprint, headers, host, key_file, max_body, method, min_version, path, port, reuse, sni, verify, version, weight_header"
+	tcpKeys    = "ca_file, cert_file, expires_within, fingerprint, key_file, min_version, port, script, sni, verify"
 )
 
 // TestOptionMistakes gives options of the wrong name or type.

@@ -231,6 +231,7 @@ func ownRows() []row {
 func (r row) maker(env Env) func(map[string]any) (checkers.Checker, error) {
 	return func(values map[string]any) (checkers.Checker, error) {
 		o := newOptions(values)
+		o.ported = !r.portless
 		checker := r.build(env, o)
 		if err := o.err(); err != nil {
 			return nil, err

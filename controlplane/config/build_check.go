@@ -138,6 +138,10 @@ func (b builder) optionErrors(path string, err error) {
 				where = at(where, step)
 			}
 		}
-		b.add(where, "%s", option.Problem)
+		problem := option.Problem
+		if hint := DidYouMean(option.Path[len(option.Path)-1], option.Options); hint != "" {
+			problem = "is not an option here" + hint
+		}
+		b.add(where, "%s", problem)
 	}
 }

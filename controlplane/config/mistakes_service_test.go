@@ -93,7 +93,7 @@ services:
 	want := Errors{
 		{"maitred.yaml", 3, "director.atach", "is not a key here (did you mean attach?)"},
 		{"maitred.yaml", 4, "health.defaults.interval", "5 has no unit: say 5s"},
-		{"maitred.yaml", 6, "checks[0].http.colour", "is not an option here: the options are auth_file, body, body_file, expect, headers, host, max_body, method, path, reuse, version, weight_header"},
+		{"maitred.yaml", 6, "checks[0].http.colour", "is not an option here: the options are auth_file, body, body_file, expect, headers, host, max_body, method, path, port, reuse, version, weight_header"},
 		{"maitred.yaml", 6, "checks[0].http.path", `"health" does not begin with a slash: write it as /healthz`},
 		{"maitred.yaml", 10, "pools[0].servers[0].address", `"10.0.0.300" is neither an IP address nor a name with a dot in it`},
 		{"maitred.yaml", 11, "pools[0].checks[0]", `there is no check "webb" (did you mean web?)`},

@@ -45,8 +45,38 @@ func (c *Config) Notes() []Problem {
 	c.noteReserve(r)
 	c.noteEngine(r)
 	c.noteShed(r)
+	c.noteEqual(r)
 	_ = r.err() // sorts them
 	return r.problems
+}
+
+// noteEqual tells of weights that grow where every service of the pool serves each
+// server in turn.
+func (c *Config) noteEqual(r *report) {
+	equal, weighed := map[string]bool{}, map[string]bool{}
+	for _, s := range c.Services {
+		for _, part := range s.ByPool() {
+			if s.Scheduler == "rr" {
+				equal[part.Pool] = true
+			} else {
+				weighed[part.Pool] = true
+			}
+		}
+	}
+	for i, p := range c.Pools {
+		if !equal[p.Name] || weighed[p.Name] {
+			continue
+		}
+		paths := []string{at("pools", i, "slow_start"), at("pools", i, "degraded")}
+		for j := range len(p.Servers) + len(p.Hosts) {
+			paths = append(paths, at("pools", i, "servers", j, "slow_start"))
+		}
+		for _, path := range paths {
+			if r.given(path) {
+				r.add(path, "has no effect with scheduler: rr, which heeds no weights")
+			}
+		}
+	}
 }
 
 // noteEngine tells what the engine makes of the configuration, or could.

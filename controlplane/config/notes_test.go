@@ -44,6 +44,10 @@ func TestNotes(t *testing.T) {
 		"nobody counts": {"director: {interfaces: [eth0], forwarding: none}\n" + pool + strings.TrimPrefix(minimalWith("shed: {when: {connections: 5}, fraction: 10%}"), director+pool), []string{
 			"maitred.yaml:3: services[0].shed.when: has no effect with forwarding: none, where no connections are counted",
 		}},
+		"weights of rr": {director + "pools: [{name: app, slow_start: 30s, servers: [{address: 10.0.0.1, slow_start: 5s}]}]\n" + strings.TrimPrefix(minimalWith("scheduler: rr"), director+pool), []string{
+			"maitred.yaml:2: pools[0].servers[0].slow_start: has no effect with scheduler: rr, which heeds no weights",
+			"maitred.yaml:2: pools[0].slow_start: has no effect with scheduler: rr, which heeds no weights",
+		}},
 		"full NAT of nobody": {"director: {interfaces: [eth0], forwarding: ebpf, fullnat: {addresses: [10.0.0.9]}}\n" + pool + service, []string{
 			"maitred.yaml:1: director.fullnat: no service has the method fullnat",
 		}},
