@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,13 +112,14 @@ func TestPluginTCP(t *testing.T) {
 
 // TestPluginHTTP: against a server that is well, and one that answers 503.
 func TestPluginHTTP(t *testing.T) {
-	status := http.StatusOK
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	var status atomic.Int64
+	status.Store(http.StatusOK)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
 	defer s.Close()
 	c := plugin(t, "check_http", nil, "-I", "{address}", "-p", "{port}", "-t", "{timeout}")
 	expectResult(t, runOn(t, c, listenerAddr(t, s.Listener)), checkers.OutcomePass, checkers.ClassNone,
 		`HTTP OK: HTTP/1.[01] 200 OK - .* \(time [\d.e-]+s, size \d+B\)$`)
-	status = http.StatusServiceUnavailable
+	status.Store(http.StatusServiceUnavailable)
 	expectResult(t, runOn(t, c, listenerAddr(t, s.Listener)), checkers.OutcomeFail, checkers.ClassModule, `503 Service Unavailable`)
 }
 
