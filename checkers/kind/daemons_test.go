@@ -126,9 +126,7 @@ func TestDNSLies(t *testing.T) {
 func TestSSHD(t *testing.T) {
 	program := findProgram(t, "openssh-server", "sshd")
 	keygen := findProgram(t, "openssh-client", "ssh-keygen")
-	if os.Getuid() != 0 {
-		t.Skip("sshd drops its rights, for which it needs root")
-	}
+	needRoot(t, "sshd drops its rights, for which it needs root")
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -212,9 +210,7 @@ sysName shop
 // TestChrony runs ntp against chronyd, which takes its own clock for right.
 func TestChrony(t *testing.T) {
 	program := findProgram(t, "chrony", "chronyd")
-	if os.Getuid() != 0 {
-		t.Skip("chronyd needs root")
-	}
+	needRoot(t, "chronyd needs root")
 	target := closedUDP(t)
 	dir := t.TempDir()
 	conf := writeFile(t, "chrony.conf", fmt.Sprintf("local stratum 5\nallow 127.0.0.1\nbindaddress 127.0.0.1\nport %d\ncmdport 0\nbindcmdaddress /\npidfile %s/pid\ndriftfile %s/drift\n", target.Port(), dir, dir))

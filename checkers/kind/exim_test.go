@@ -53,9 +53,7 @@ login:
 // TestExim runs smtp, smtps and lmtp against Exim.
 func TestExim(t *testing.T) {
 	program := findProgram(t, "exim4-daemon-light", "exim4")
-	if os.Getuid() != 0 {
-		t.Skip("exim4 drops its rights, for which it needs root")
-	}
+	needRoot(t, "exim4 drops its rights, for which it needs root")
 	id := newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1")
 	dir := openDir(t)
 	plain, secure := freePort(t), freePort(t)

@@ -42,9 +42,7 @@ rsa_private_key_file={{key}}
 // does not, and one that takes logins inside TLS alone.
 func TestVSFTPD(t *testing.T) {
 	program := findProgram(t, "vsftpd", "vsftpd")
-	if os.Getuid() != 0 {
-		t.Skip("vsftpd drops its rights, for which it needs root")
-	}
+	needRoot(t, "vsftpd drops its rights, for which it needs root")
 	id := newIdentity(t, time.Now().Add(time.Hour), "127.0.0.1")
 	dir := openDir(t)
 	for _, sub := range []string{"empty", "files"} {

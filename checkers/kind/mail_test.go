@@ -161,9 +161,7 @@ service anvil {
 func TestDovecot(t *testing.T) {
 	program := findProgram(t, "dovecot-imapd", "dovecot")
 	findProgram(t, "dovecot-pop3d", "pop3", "/usr/lib/dovecot")
-	if os.Getuid() != 0 {
-		t.Skip("dovecot takes its login processes' rights away, for which it needs root")
-	}
+	needRoot(t, "dovecot takes its login processes' rights away, for which it needs root")
 	owner, err := user.Lookup("dovecot")
 	if err != nil {
 		t.Fatal(err)

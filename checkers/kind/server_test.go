@@ -275,3 +275,15 @@ func testCalledOff(t *testing.T, checker checkers.Checker) {
 		t.Errorf("got %s %s %q, want unknown, local", r.Outcome, r.Class, r.Message)
 	}
 }
+
+// needRoot leaves a test to root, which every run of the project's CI is.
+func needRoot(t testing.TB, why string) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}

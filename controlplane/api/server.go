@@ -3,10 +3,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -64,37 +61,10 @@ type Guard struct {
 	Held   []string  `json:"held,omitempty"` // the servers that stay as they were, as POOL/NAME
 }
 
-func (e *Endpoint) server(w http.ResponseWriter, r *http.Request) {
-	var word ServerWord
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostOfWord))
-	body.DisallowUnknownFields()
-	if err := body.Decode(&word); err != nil {
-		refuse(w, badFilter("read what is said: %v", err))
-		return
-	}
-	said, err := e.daemon.Server(r.Context(), word)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	e.answer(w, http.StatusOK, said)
-}
+func (e *Endpoint) server(w http.ResponseWriter, r *http.Request) { heed(e, w, r, e.daemon.Server) }
 
 // Server has the daemon do what an operator says of servers. A word that makes no
 // sense, or is about what there is not, is a FilterError.
 func (c *Client) Server(ctx context.Context, word ServerWord) (ServerSaid, error) {
-	text, err := json.Marshal(word)
-	if err != nil {
-		return ServerSaid{}, fmt.Errorf("say it: %w", err)
-	}
-	resp, err := c.send(ctx, http.MethodPost, "/v1/server", bytes.NewReader(text))
-	if err != nil {
-		return ServerSaid{}, err
-	}
-	defer closeBody(resp)
-	var said ServerSaid
-	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
-		return said, fmt.Errorf("read what came of it: %w", err)
-	}
-	return said, nil
+	return say[ServerSaid](ctx, c, "/v1/server", word)
 }

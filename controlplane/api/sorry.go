@@ -3,10 +3,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -64,40 +61,10 @@ type Shedding struct {
 	Admitted   uint64 `json:"admitted"`
 }
 
-// mostOfWord is the longest Word in bytes.
-const mostOfWord = 1 << 20
-
-func (e *Endpoint) sorry(w http.ResponseWriter, r *http.Request) {
-	var word Word
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostOfWord))
-	body.DisallowUnknownFields()
-	if err := body.Decode(&word); err != nil {
-		refuse(w, badFilter("read what is said: %v", err))
-		return
-	}
-	said, err := e.daemon.Sorry(r.Context(), word)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	e.answer(w, http.StatusOK, said)
-}
+func (e *Endpoint) sorry(w http.ResponseWriter, r *http.Request) { heed(e, w, r, e.daemon.Sorry) }
 
 // Sorry has the daemon do what an operator says. A word that makes no sense, or is
 // about what there is not, is a FilterError.
 func (c *Client) Sorry(ctx context.Context, word Word) (Said, error) {
-	text, err := json.Marshal(word)
-	if err != nil {
-		return Said{}, fmt.Errorf("say it: %w", err)
-	}
-	resp, err := c.send(ctx, http.MethodPost, "/v1/sorry", bytes.NewReader(text))
-	if err != nil {
-		return Said{}, err
-	}
-	defer closeBody(resp)
-	var said Said
-	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
-		return said, fmt.Errorf("read what came of it: %w", err)
-	}
-	return said, nil
+	return say[Said](ctx, c, "/v1/sorry", word)
 }
